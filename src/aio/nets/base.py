@@ -1,0 +1,82 @@
+"""The contract of every network: one image batch in, one image batch out.
+
+A net declares what a caller must know (`multiple_of`, `scale`, channels, `pad_mode`) as data;
+`restore_any_size` is the one place where an image is padded to that rule.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class RestorationNet(nn.Module):
+    """Base of all architectures.
+
+    `forward(image, task=None)` takes float images `(B, in_channels, H, W)` in [0, 1] whose sides are
+    multiples of `multiple_of`, and task ids `(B,)` int64 that a blind net ignores; it returns
+    `(B, out_channels, scale * H, scale * W)`, not clamped.
+
+    Constructors take keyword arguments of plain types only. They are kept in `config`, so that a
+    checkpoint can name the net it holds.
+    """
+
+    multiple_of: int = 1
+    scale: int = 1
+    in_channels: int = 3
+    out_channels: int = 3
+    pad_mode: ClassVar[Literal["reflect", "zeros"]] = "reflect"
+    config: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> RestorationNet:
+        net = super().__new__(cls)
+        class_path = f"{cls.__module__}.{cls.__qualname__}"
+        object.__setattr__(net, "config", {"class_path": class_path, "init_args": kwargs})
+        return net
+
+    def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def extra_losses(self) -> dict[str, Tensor]:
+        """Weighted loss terms which the last forward pass in training mode left behind, by name."""
+        return {}
+
+
+def restore_any_size(net: RestorationNet, image: Tensor, task: Tensor | None = None) -> Tensor:
+    """`net` on `image (B, C, H, W)` of any size: padded right and below to `multiple_of`, then cropped back."""
+    if image.ndim != 4 or image.shape[1] != net.in_channels:
+        raise ValueError(
+            f"{type(net).__name__} takes images (B, {net.in_channels}, H, W), but got shape {tuple(image.shape)}"
+        )
+    height, width = image.shape[-2:]
+    padded = pad_to_multiple(image, net.multiple_of, net.pad_mode)
+    return net(padded, task)[..., : height * net.scale, : width * net.scale]
+
+
+def pad_to_multiple(image: Tensor, multiple: int, mode: Literal["reflect", "zeros"] = "reflect") -> Tensor:
+    """`image (..., H, W)` grown on the right and below until both sides are multiples of `multiple`.
+
+    Reflection repeats as often as it must, so that a single pixel can be padded too.
+    """
+    height, width = image.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not (below or right):
+        return image
+    if mode == "zeros":
+        return nn.functional.pad(image, (0, right, 0, below))
+    rows = _reflected_index(height, height + below, image.device)
+    columns = _reflected_index(width, width + right, image.device)
+    return image.index_select(-2, rows).index_select(-1, columns)
+
+
+def _reflected_index(size: int, padded: int, device: torch.device) -> Tensor:
+    period = max(2 * (size - 1), 1)
+    index = torch.arange(padded, device=device) % period
+    return torch.minimum(index, period - index) if size > 1 else torch.zeros_like(index)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """All parameters of `net`, trainable or not."""
+    return sum(p.numel() for p in net.parameters())

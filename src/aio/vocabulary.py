@@ -1,0 +1,46 @@
+"""THE vocabulary of degradations: canonical name -> task id, and the field's other names for them.
+
+Ids are positions, stored in checkpoints and datasets: names are only ever appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, get_args
+
+Degradation = Literal[
+    "denoise_15", "denoise_25", "denoise_50", "derain", "dehaze", "deblur", "lowlight", "denoise_blind"
+]
+DEGRADATIONS: Final[tuple[Degradation, ...]] = get_args(Degradation)
+TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRADATIONS)}
+
+_SIGMAS: Final[tuple[Degradation, ...]] = ("denoise_15", "denoise_25", "denoise_50")
+ALIASES: Final[dict[str, tuple[Degradation, ...]]] = {
+    "denoise": _SIGMAS,
+    "denoising": _SIGMAS,
+    "deraining": ("derain",),
+    "dehazing": ("dehaze",),
+    "deblurring": ("deblur",),
+    "lol": ("lowlight",),
+    "low_light": ("lowlight",),
+    "synllie": ("lowlight",),
+    "llie": ("lowlight",),
+    "enhance": ("lowlight",),
+}
+
+
+def expand(names: Iterable[str]) -> list[Degradation]:
+    """Canonical names, each once, in the order given: `["denoise", "lol"]` gives four.
+
+    Raises:
+        ValueError: a name is not known (the message lists the known ones), or there is none.
+    """
+    known: dict[str, tuple[Degradation, ...]] = {**ALIASES, **{name: (name,) for name in DEGRADATIONS}}
+    chosen: dict[Degradation, None] = {}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown degradation {name!r}: choose from {', '.join(sorted(known))}")
+        chosen.update(dict.fromkeys(known[name]))
+    if not chosen:
+        raise ValueError(f"no degradation given: choose from {', '.join(sorted(known))}")
+    return list(chosen)
