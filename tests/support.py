@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden.fill import fill_state_dict, golden_input
 
 from aio.nets.base import RestorationNet, restore_any_size
+from golden.fill import fill_state_dict, golden_input
 
 GOLDEN = Path(__file__).parent / "golden"
 

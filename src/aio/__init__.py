@@ -1,0 +1,39 @@
+"""aio: all-in-one image restoration. Nothing heavy is imported until it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio.nets.base import RestorationNet
+    from aio.presets import Preset
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "list_models", "load"]
+
+
+def load(source: str | Path, *, model: str | None = None, device: str = "cpu") -> RestorationNet:
+    """A network in eval mode on `device`.
+
+    Args:
+        source: the name of a preset (with random weights), or a checkpoint.
+        model: the preset of a checkpoint that does not name its network.
+
+    Raises:
+        aio.errors.InputError: there is no such preset or file, or it cannot be read.
+    """
+    from aio.presets import list_presets, net_preset
+    from aio.weights import build_net, open_net
+
+    if str(source) in list_presets():
+        return build_net(net_preset(str(source)), source).eval().to(device)
+    return open_net(source, model).to(device)
+
+
+def list_models() -> dict[str, Preset]:
+    """The presets by name: paper, parameters, GMACs at 256 x 256, source."""
+    from aio.presets import describe, list_presets
+
+    return {name: describe(name) for name in list_presets()}

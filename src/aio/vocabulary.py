@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
+from aio.errors import InputError
+
 Degradation = Literal[
     "denoise_15", "denoise_25", "denoise_50", "derain", "dehaze", "deblur", "lowlight", "denoise_blind"
 ]
@@ -44,3 +46,18 @@ def expand(names: Iterable[str]) -> list[Degradation]:
     if not chosen:
         raise ValueError(f"no degradation given: choose from {', '.join(sorted(known))}")
     return list(chosen)
+
+
+def one_degradation(name: str) -> Degradation:
+    """The one canonical name that `name` stands for.
+
+    Raises:
+        InputError: it is unknown, or stands for several.
+    """
+    try:
+        tasks = expand([name])
+    except ValueError as error:
+        raise InputError(f"--de_type {name}: {error}") from error
+    if len(tasks) > 1:
+        raise InputError(f"--de_type {name} means {', '.join(tasks)}: name one of them")
+    return tasks[0]

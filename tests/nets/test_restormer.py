@@ -1,10 +1,10 @@
 """Restormer and its four official variants."""
 
 import pytest
-from support import assert_official
 
 from aio.nets.base import count_parameters
 from aio.nets.restormer import Restormer
+from support import assert_official
 
 VARIANTS = {
     "restormer": ({}, 26_126_644),

@@ -52,7 +52,10 @@ class Restormer(RestorationNet):
 
         def blocks(count: int, level: int, width: int) -> nn.Sequential:
             return nn.Sequential(
-                *(TransformerBlock(width, heads[level], ffn_expansion_factor, bias, LayerNorm_type) for _ in range(count))
+                *(
+                    TransformerBlock(width, heads[level], ffn_expansion_factor, bias, LayerNorm_type)
+                    for _ in range(count)
+                )
             )
 
         self.patch_embed = OverlapPatchEmbed(inp_channels, dim)

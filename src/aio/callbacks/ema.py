@@ -1,0 +1,87 @@
+"""Exponential moving average of the weights: what is validated, saved and deployed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor
+
+from aio.errors import InputError
+
+
+class EMA(EMAWeightAveraging):
+    """Averages after every optimiser step; checkpoints hold the average as `state_dict`.
+
+    Over Lightning's callback: the decay warms up, `min(decay, (1 + n) / (10 + n))` after `n` updates, so that a short
+    run is not held at its first weights; a step that left non-finite weights is not averaged in; a checkpoint without
+    the average cannot be resumed, and one with it cannot be resumed without this callback; the callback can be
+    pickled, as `ddp_spawn` needs.
+
+    Args:
+        decay: weight of the past; 0 keeps no average at all (the command line then leaves the callback out).
+        device: where the average lives; by default with the model.
+    """
+
+    def __init__(self, *, decay: float = 0.999, device: str | None = None) -> None:
+        if not 0 <= decay < 1:
+            raise InputError(f"--ema_decay {decay}: expected a number from 0 up to, but not, 1")
+        super().__init__(device=device, decay=decay)
+        self.decay = decay
+        self._kwargs["avg_fn"] = _WarmingDecay(decay)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint) and callback.save_weights_only:
+                raise InputError("save_weights_only=True would store the raw weights, not their average: leave it out")
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step > self._latest_update_step and not _all_finite(pl_module):
+            self._latest_update_step = trainer.global_step
+            return
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        checkpoint["ema_decay"] = self.decay
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self._average_model is not None and "averaging_state" not in checkpoint:
+            raise InputError("the checkpoint holds no averaged weights: resume it with --use_ema false")
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+
+def refuse_lost_average(checkpoint: dict[str, Any], has_ema: bool) -> None:
+    """Raises InputError if `checkpoint` was written with an average and would be resumed without one."""
+    if "averaging_state" in checkpoint and not has_ema:
+        raise InputError(
+            "the checkpoint holds averaged weights: resume it with --use_ema true "
+            f"--ema_decay {checkpoint.get('ema_decay', 0.999)}"
+        )
+
+
+class _WarmingDecay:
+    """The averaging rule as an object that can be pickled."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return current
+        n = int(updates)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        return average.lerp(current.to(average.dtype), 1 - decay)
+
+
+def _all_finite(module: L.LightningModule) -> bool:
+    """One transfer to the host, whatever the number of parameters."""
+    sums = torch.stack([p.detach().float().sum() for p in module.parameters()])
+    return bool(sums.sum().isfinite())

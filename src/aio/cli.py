@@ -1,0 +1,155 @@
+"""The command line of a training: LightningCLI over RestorationTask and RestorationData, and the run's folder.
+
+The only place where options are read. `config.yaml` in the run's folder reruns the experiment.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from aio.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
+from aio.callbacks.cost import Cost
+from aio.callbacks.ema import EMA, refuse_lost_average
+from aio.callbacks.gallery import Gallery
+from aio.callbacks.metrics_csv import MetricsCSV
+from aio.callbacks.mixed_loss import MixedLoss
+from aio.callbacks.report import Report
+from aio.data.datamodule import RestorationData
+from aio.errors import InputError
+from aio.flags import translate
+from aio.presets import net_preset
+from aio.task import RestorationTask
+from aio.weights import read_checkpoint
+
+_TRAINER_DEFAULTS = {
+    "max_epochs": 120,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # RestorationData gives each rank its own part
+    "enable_model_summary": False,  # Cost says it in two numbers
+}
+
+
+class AioCLI(LightningCLI):
+    """Parses `argv` (short flags, dotted options, `--config` files) and builds task, data and trainer."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(
+            RestorationTask,
+            RestorationData,
+            run=False,
+            args=translate(argv),
+            seed_everything_default=0,
+            trainer_defaults=_TRAINER_DEFAULTS,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # weights.load_net rebuilds the net from plain data
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--run_dir", type=str | None, default=None, help="Folder of the run; runs/NET-TIME by default."
+        )
+        parser.add_argument("--resume_from", type=str | None, default=None, help="Checkpoint to go on from, or `last`.")
+        parser.add_argument("--wblogger", type=str | None, default=None, help="Weights & Biases project.")
+        parser.add_lightning_class_args(MixedLoss, "loss")
+        parser.add_lightning_class_args(EMA, "ema")
+        parser.add_lightning_class_args(Checkpoints, "checkpoint")
+        parser.add_lightning_class_args(Gallery, "gallery")
+        parser.set_defaults({"model.net": net_preset("restormer")})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """As the parent, which warns when arguments come as a list while `sys.argv` holds some too."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        self.resume_from = _checkpoint_to_resume(self.config.resume_from, self.config.run_dir)
+        self.run_dir = _run_dir(self.config, self.resume_from)
+        if self.resume_from is not None:
+            refuse_lost_average(read_checkpoint(self.resume_from), has_ema=self.config.ema.decay > 0)
+        self.save_config_kwargs = {"overwrite": True}
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        parts = self.config_init
+        # The average is swapped in for validation before, and out after, the others look at the weights.
+        callbacks = [parts.ema] if self.config.ema.decay > 0 else []
+        callbacks += [parts.loss, Cost(), parts.gallery, Report(), parts.checkpoint]
+        parts.checkpoint.dirpath = str(self.run_dir)
+        config = {
+            **parts.trainer,
+            "default_root_dir": str(self.run_dir),
+            "logger": parts.trainer.logger or self._loggers(),
+            "plugins": [AtomicCheckpointIO(), *(parts.trainer.plugins or [])],
+            **kwargs,
+        }
+        return self._instantiate_trainer(config, callbacks)
+
+    def fit(self) -> None:
+        """Checks data and loss, then trains.
+
+        Raises:
+            InputError: before anything is written.
+        """
+        self.datamodule.setup("fit")
+        self.config_init.loss.build()
+        warnings.filterwarnings(
+            "ignore", message="Checkpoint directory .* exists and is not empty"
+        )  # a resumed run's is
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=self.resume_from, weights_only=True)
+
+    def _loggers(self) -> list[Logger]:
+        loggers: list[Logger] = [
+            MetricsCSV(self.run_dir),
+            TensorBoardLogger(self.run_dir, name="", version="tensorboard"),
+        ]
+        if self.config.wblogger:
+            loggers.append(self._wandb_logger())
+        return loggers
+
+    def _wandb_logger(self) -> WandbLogger:
+        import wandb  # takes a second, and only this logger needs it
+
+        offline = wandb.api.api_key is None
+        logger = WandbLogger(
+            project=self.config.wblogger, save_dir=self.run_dir, name=self.run_dir.name, offline=offline
+        )
+        if _is_rank_zero():
+            logger.log_hyperparams(self.config.as_dict())
+        return logger
+
+
+def _checkpoint_to_resume(resume_from: str | None, run_dir: str | None) -> Path | None:
+    if resume_from is None:
+        return None
+    if resume_from == "last":
+        if run_dir is None:
+            raise InputError("--resume_from last: say of which run with --ckpt_dir DIR")
+        resume_from = str(Path(run_dir) / "last.ckpt")
+    if not Path(resume_from).is_file():
+        raise InputError(f"--resume_from {resume_from}: no such file; expected a checkpoint of an earlier run")
+    return Path(resume_from)
+
+
+def _run_dir(config: Any, resume_from: Path | None) -> Path:
+    if config.run_dir is not None:
+        folder = Path(config.run_dir)
+        if resume_from is None and _is_rank_zero() and (folder / "config.yaml").exists():
+            raise InputError(
+                f"{folder}: holds a run already; give another --ckpt_dir, or go on with it by --resume_from last"
+            )
+        return folder
+    if resume_from is not None:
+        return resume_from.parent
+    net = config.model.net.class_path.rpartition(".")[2].lower()
+    return Path("runs") / f"{net}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _is_rank_zero() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0

@@ -1,0 +1,40 @@
+"""What every command shares: how it starts, and how it ends on bad input."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+from aio.errors import InputError
+
+BAD_INPUT: Final = 2
+_TWICE_OVERLAP: Final = 64
+
+
+def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs `main` on the words of the command line and exits with its code; 2 and one message on bad input."""
+    try:
+        code = main(sys.argv[1:] if argv is None else argv)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(BAD_INPUT)
+    sys.exit(code or 0)
+
+
+def add_net_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs a net."""
+    parser.add_argument("--checkpoint", metavar="C", required=True, help="weights: .ckpt, .pth or .safetensors")
+    parser.add_argument("--model", metavar="NAME", help="the network, where the checkpoint does not name it")
+    parser.add_argument("--de_type", metavar="T", help="the one degradation that the images suffer from")
+    parser.add_argument("--tile", metavar="N", type=_tile, default="auto", help="side of tiles in pixels, auto or none")
+    parser.add_argument("--device", metavar="D", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
+
+
+def _tile(word: str) -> int | str:
+    if word in ("auto", "none"):
+        return word
+    if not word.isdecimal() or int(word) <= _TWICE_OVERLAP:
+        raise argparse.ArgumentTypeError(f"{word!r}: expected auto, none, or a number above {_TWICE_OVERLAP}")
+    return int(word)

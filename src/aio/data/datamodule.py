@@ -1,0 +1,236 @@
+"""RestorationData: one loader of mixed degradations for training, one whole-image loader per split for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from aio.data.cache import DecodedCache
+from aio.data.degradations import DEGRADE, blind_noise
+from aio.data.demo import demo_photos
+from aio.data.mixture import EpochSampler, Mixture, ShardSampler
+from aio.data.pairs import FolderPairs, SynthesisedPairs, TaskSource
+from aio.data.scan import check_files
+from aio.data.seeding import name_seed, seeded
+from aio.data.sources import EXPECTED_TREE, Found, Split, discover
+from aio.errors import InputError
+from aio.vocabulary import TASK_ID, Degradation, expand
+
+Trainset = Literal["demo", "synthetic", "paired", "mixed"]
+
+
+class Sample(TypedDict):
+    """What a batch is made of; in a batch every tensor has a leading axis and `name` is a list."""
+
+    degraded: Tensor
+    clean: Tensor
+    task: int
+    name: str
+
+
+class RestorationData(L.LightningDataModule):
+    """Training and validation data of several degradations at once.
+
+    Args:
+        de_type: degradations by the field's names; `denoise` means sigma 15, 25 and 50.
+        data_file_dir: root of the data tree; the demo photographs when it is missing.
+        trainset: `demo`; `synthetic` (every image below the root is clean, all is synthesised); `paired` (a paired
+            folder for every task but noise); `mixed` (pairs where there are some, else synthesised; the default with a
+            root).
+        batch_size: samples per step and device.
+        patch_size: side of the training crops in pixels.
+        samples_per_epoch: length of an epoch over all devices.
+        weights: share of a degradation in an epoch, 1 where none is given.
+        sigma_range: noise levels of `denoise_blind`, on the 0-255 scale.
+        num_workers: loader processes per device.
+        val_images: at most so many validation images per degradation; all by default.
+        val_size: validation images are cropped to this side at their centre; whole by default.
+        seed: of order, crops, flips and degradations.
+    """
+
+    def __init__(
+        self,
+        *,
+        de_type: Sequence[str] = ("denoise", "derain", "dehaze", "deblur", "lowlight"),
+        data_file_dir: str | None = None,
+        trainset: Trainset | None = None,
+        batch_size: int = 8,
+        patch_size: int = 128,
+        samples_per_epoch: int = 10_000,
+        weights: dict[str, float] | None = None,
+        sigma_range: tuple[float, float] = (0.0, 50.0),
+        num_workers: int = 4,
+        val_images: int | None = None,
+        val_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        try:
+            self.tasks = expand(de_type)
+            self.weights = _weight_per_task(self.tasks, weights or {})
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        self.root = Path(data_file_dir) if data_file_dir is not None else None
+        self.trainset: Trainset = trainset or ("mixed" if self.root else "demo")
+        if (self.trainset == "demo") == (self.root is not None):
+            raise InputError(
+                f"--trainset {self.trainset} with --data_file_dir {data_file_dir}: "
+                "demo takes no folder, synthetic, paired and mixed need one"
+            )
+        for name, value in {
+            "batch_size": batch_size,
+            "patch_size": patch_size,
+            "samples_per_epoch": samples_per_epoch,
+        }.items():
+            if value < 1:
+                raise InputError(f"--{name} {value}: expected a whole number above 0")
+        self.batch_size, self.patch_size, self.samples_per_epoch = batch_size, patch_size, samples_per_epoch
+        self.sigma_range, self.num_workers, self.seed = sigma_range, num_workers, seed
+        self.val_images, self.val_size = val_images, val_size
+        self._cache = DecodedCache()
+        self._found: dict[Split, Found] | None = None
+        self._sources: dict[Split, list[TaskSource]] = {}
+
+    def sources(self, split: Split) -> list[TaskSource]:
+        """One source per degradation, in the order of `de_type`; found and checked on the first call.
+
+        Raises:
+            InputError: a folder, partner or image is missing, unreadable or too small.
+        """
+        if split not in self._sources:
+            found = self._find()[split]
+            sources = [self._source(task, split, found) for task in self.tasks]
+            files = [files for source in sources for files in source.files()]
+            check_files(files, smallest_side=self.patch_size if split == "train" else 1, hint="--patch_size")
+            self._sources[split] = sources
+        return self._sources[split]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Finds and checks every file, so that a fault shows before training."""
+        self.sources("train")
+        self.sources("val")
+
+    def train_dataloader(self) -> DataLoader:
+        sources = self.sources("train")
+        mixture = Mixture(
+            sizes=[len(source) for source in sources],
+            weights=self.weights,
+            length=self.samples_per_epoch,
+            seed=self.seed,
+        )
+        rank, world_size = self._rank_and_world()
+        sampler = EpochSampler(length=mixture.length, rank=rank, world_size=world_size)
+        if len(sampler) < self.batch_size:
+            raise InputError(
+                f"--samples_per_epoch {mixture.length} on {world_size} device(s) does not fill one batch of {self.batch_size}"
+            )
+        dataset = TrainingSet(sources, mixture, self.patch_size, self.seed)
+        return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader:
+        dataset = WholeImages(self.sources("val"), seed=self.seed, limit=self.val_images, centre=self.val_size)
+        rank, world_size = self._rank_and_world()
+        sampler = ShardSampler(length=len(dataset), rank=rank, world_size=world_size)
+        return self._loader(dataset, sampler, batch_size=1)
+
+    def test_dataloader(self) -> DataLoader:
+        return self.val_dataloader()
+
+    def _loader(
+        self, dataset: Dataset[Sample], sampler: Sampler[int], *, batch_size: int, drop_last: bool = False
+    ) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        if trainer is None:
+            return 0, 1
+        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+            raise InputError("RestorationData shards by itself: build the Trainer with use_distributed_sampler=False")
+        return trainer.global_rank, trainer.world_size
+
+    def _find(self) -> dict[Split, Found]:
+        if self.root is None:
+            return {"train": Found(clean=demo_photos("train")), "val": Found(clean=demo_photos("val"))}
+        if self._found is None:
+            self._found = discover(self.root, self.tasks)
+        return self._found
+
+    def _source(self, task: Degradation, split: Split, found: Found) -> TaskSource:
+        pairs = found.pairs.get(task, []) if self.trainset in ("paired", "mixed") else []
+        if pairs:
+            return FolderPairs(task=task, pairs=pairs, cache=self._cache)
+        if (self.trainset == "paired" and not task.startswith("denoise")) or not found.clean:
+            kind = "clean photographs" if task.startswith("denoise") else "pairs"
+            raise InputError(f"{self.root}: no {split} {kind} for {task}; expected\n{EXPECTED_TREE}")
+        degrade = blind_noise(self.sigma_range) if task == "denoise_blind" else DEGRADE[task]
+        return SynthesisedPairs(task=task, photos=found.clean, degrade=degrade, cache=self._cache)
+
+
+class TrainingSet(Dataset[Sample]):
+    """Augmented crops; the key `epoch * length + index` decides all of a sample."""
+
+    def __init__(self, sources: Sequence[TaskSource], mixture: Mixture, patch_size: int, seed: int) -> None:
+        self.sources, self.mixture, self.patch_size, self.seed = sources, mixture, patch_size, seed
+
+    def __getitem__(self, key: int) -> Sample:
+        epoch, index = divmod(key, self.mixture.length)
+        source_index, image = self.mixture.locate(epoch, index)
+        source = self.sources[source_index]
+        degraded, clean = source.sample(image, seeded(self.seed, epoch, index), self.patch_size)
+        return {"degraded": degraded, "clean": clean, "task": TASK_ID[source.task], "name": source.name(image)}
+
+
+class WholeImages(Dataset[Sample]):
+    """Validation images as they are, task by task; synthesised degradations are seeded by the image's name."""
+
+    def __init__(
+        self, sources: Sequence[TaskSource], *, seed: int, limit: int | None = None, centre: int | None = None
+    ) -> None:
+        self.sources, self.seed, self.centre = sources, seed, centre
+        self.index = [(s, i) for s, source in enumerate(sources) for i in range(len(source))[:limit]]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: int) -> Sample:
+        source_index, image = self.index[key]
+        source = self.sources[source_index]
+        name = source.name(image)
+        degraded, clean = source.sample(image, seeded(self.seed, name_seed(name)), None)
+        if self.centre is not None:
+            degraded, clean = _centre_crop(degraded, self.centre), _centre_crop(clean, self.centre)
+        return {"degraded": degraded, "clean": clean, "task": TASK_ID[source.task], "name": name}
+
+
+def _centre_crop(image: Tensor, size: int) -> Tensor:
+    height, width = image.shape[-2:]
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    return image[:, top : top + size, left : left + size]
+
+
+def _weight_per_task(tasks: Sequence[Degradation], weights: dict[str, float]) -> list[float]:
+    """An alias' weight is shared by the degradations it stands for."""
+    shares = dict.fromkeys(tasks, 1.0)
+    for name, weight in weights.items():
+        chosen = expand([name])
+        if weight < 0 or not set(chosen) <= set(tasks):
+            raise ValueError(f"weight {weight} for {name!r}: expected a number >= 0 for one of {', '.join(tasks)}")
+        shares.update(dict.fromkeys(chosen, weight / len(chosen)))
+    if not sum(shares.values()):
+        raise ValueError("every weight is 0: at least one degradation must be above")
+    return list(shares.values())

@@ -1,0 +1,47 @@
+"""Looks at every image file once before training: readable, of equal size within a pair, not too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.progress import track
+
+from aio.errors import InputError
+from aio.images import image_size
+
+_SHOWN = 10
+_WORTH_A_BAR = 500
+
+
+def check_files(samples: Iterable[tuple[Path, ...]], *, smallest_side: int = 1, hint: str = "") -> None:
+    """Reads the header of every file behind `samples`, with a progress bar where there are many.
+
+    Raises:
+        InputError: lists the first ten faults, each with its file and what was expected.
+    """
+    ordered = sorted(set(samples))
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda group: _fault(group, smallest_side, hint), ordered)
+        shown = track(answers, description="checking images", total=len(ordered), disable=len(ordered) < _WORTH_A_BAR)
+        faults = [fault for fault in shown if fault]
+    if faults:
+        more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise InputError("\n".join(faults[:_SHOWN]) + more)
+
+
+def _fault(group: tuple[Path, ...], smallest_side: int, hint: str) -> str | None:
+    try:
+        sizes = [image_size(path) for path in group]
+    except InputError as error:
+        return str(error)
+    if len(set(sizes)) > 1:
+        described = " and ".join(f"{path} is {h} x {w}" for path, (h, w) in zip(group, sizes, strict=True))
+        return f"{described}: expected a pair of equal size (height x width)"
+    height, width = sizes[0]
+    if min(height, width) < smallest_side:
+        return (
+            f"{group[0]} is {height} x {width}: expected at least {smallest_side} on each side ({hint} {smallest_side})"
+        )
+    return None

@@ -1,0 +1,164 @@
+"""Finds what there is to train and test on below a folder: pairs by task, and clean photographs.
+
+The trees of PromptIR/AirNet, MoCE-IR and of the data sets as their authors pack them (Rain100L, RESIDE/SOTS, GoPro,
+LOL) are all met by one rule: a folder that holds a degraded and a clean subfolder of known names is a paired set;
+the words of its path say its task and its split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from aio.errors import InputError
+from aio.images import list_images
+from aio.vocabulary import Degradation
+
+Split = Literal["train", "val"]
+Pair = tuple[Path, Path]
+Key = TypeVar("Key", bound=str)
+
+_DEGRADED: Final = ("input", "input_crops", "rainy", "hazy", "synthetic", "blur", "low", "lq", "noisy", "degraded")
+_CLEAN: Final = ("target", "target_crops", "gt", "norain", "clear", "original", "sharp", "high", "hq", "clean")
+_TASK_WORDS: Final[dict[Degradation, str]] = {
+    "derain": r"rain",
+    "dehaze": r"haz|sots|reside|^ots|^its",
+    "deblur": r"blur|gopro|gopr\d|hide",
+    "lowlight": r"lol|low|llie|enhance|dark",
+}
+_NOISE_WORDS: Final = r"nois|bsd|wed|waterloo|div2k|flickr|kodak"
+_SPLIT_WORDS: Final[dict[Split, str]] = {"train": r"train|our485", "val": r"^val|^test|^eval|sots|^rain100"}
+_HELD_OUT: Final = 20  # one clean image in so many validates a set that names no split
+
+EXPECTED_TREE: Final = """\
+ROOT/
+  train/denoise/*.png                      clean photographs (BSD400, WED, ...)
+  train/derain/{input,target}/*.png        or {rainy,gt}; rain-001 <-> norain-001
+  train/dehaze/{input,target}/*.png        or {hazy,clear}, {synthetic,original}; 0025_0.8_0.1 <-> 0025
+  train/deblur/{input,target}/*.png        or {blur,sharp}, in any depth of scene folders
+  train/lowlight/{input,target}/*.png      or {low,high}
+  val/...                                  the same (also test/, eval15/)"""
+
+
+@dataclass
+class Found:
+    """Everything found for one split below a root."""
+
+    pairs: dict[Degradation, list[Pair]] = field(default_factory=dict)
+    clean: list[Path] = field(default_factory=list)
+
+
+def discover(root: Path, tasks: Iterable[Degradation]) -> dict[Split, Found]:
+    """Paired and clean images below `root`, by split.
+
+    Raises:
+        InputError: `root` is missing or holds no image, or degraded images lack their clean partner.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; expected a data tree like\n{EXPECTED_TREE}")
+    found: dict[Split, Found] = {"train": Found(), "val": Found()}
+    in_pairs: set[Path] = set()
+    wanted = [task for task in tasks if task in _TASK_WORDS]
+    folders = _pair_folders(root)
+    named = [_match(_words(root, folder), _TASK_WORDS) for folder, _, _ in folders]
+    if not any(named) and len(wanted) == 1:  # the one set below ROOT can only be the one task asked for
+        named = [wanted[0]] * len(folders)
+    for task, (folder, degraded, clean) in zip(named, folders, strict=True):
+        in_pairs |= {*degraded, clean}
+        if task is not None and task in wanted:
+            for split, pairs in _by_split(root, folder, pair_up(degraded, clean)):
+                found[split].pairs.setdefault(task, []).extend(pairs)
+    for split, photos in _clean_photos(root, in_pairs).items():
+        found[split].clean = photos
+    for content in found.values():
+        content.clean = content.clean or sorted({clean for pairs in content.pairs.values() for _, clean in pairs})
+    if not any(content.clean for content in found.values()):
+        raise InputError(f"{root}: holds no image; expected a data tree like\n{EXPECTED_TREE}")
+    return found
+
+
+def pair_up(degraded: Iterable[Path], clean: Path) -> list[Pair]:
+    """Each image below the `degraded` folders with its partner below `clean`, by the field's naming rules.
+
+    In turn: the same name; `rain-1` with `norain-1`; the text before the first underscore (RESIDE). A folder in which
+    no name fits but the counts agree is paired in sorted order (MoCE-IR's RainTrainL).
+
+    Raises:
+        InputError: naming the first ten images without a partner.
+    """
+    partners = {_stem(path, clean): path for path in list_images(clean)}
+    images = [(path, _stem(path, folder)) for folder in degraded for path in list_images(folder)]
+    named = [(path, next((partners[s] for s in _partner_stems(stem) if s in partners), None)) for path, stem in images]
+    missing = [path for path, partner in named if partner is None]
+    if len(missing) == len(named) == len(partners):
+        return list(zip((path for path, _ in named), partners.values(), strict=True))
+    if missing:
+        listed = "\n  ".join(str(path) for path in missing[:10])
+        raise InputError(f"{len(missing)} degraded images have no partner in {clean}, the first:\n  {listed}")
+    return [(path, partner) for path, partner in named if partner is not None]
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _partner_stems(stem: str) -> tuple[str, ...]:
+    name = stem.rsplit("/", 1)[-1]
+    return stem, name, re.sub(r"^rain", "norain", name), name.split("_", 1)[0]
+
+
+def _pair_folders(root: Path) -> list[tuple[Path, list[Path], Path]]:
+    """(folder, its degraded subfolders, its clean subfolder) for every paired set below `root`."""
+    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())]
+    sets = []
+    for folder in folders:
+        children = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
+        parts = [child for name, child in children.items() if re.fullmatch(r"part\d+", name)]
+        degraded = next(([children[name]] for name in _DEGRADED if name in children), parts)
+        clean = next((children[name] for name in _CLEAN if name in children), None)
+        if degraded and clean:
+            sets.append((folder, degraded, clean))
+    return sets
+
+
+def _clean_photos(root: Path, in_pairs: set[Path]) -> dict[Split, list[Path]]:
+    """Images outside paired sets: those whose path speaks of denoising if there are any, else all."""
+    outside = [path for path in list_images(root) if not in_pairs.intersection(path.parents)]
+    chosen = [p for p in outside if re.search(_NOISE_WORDS, " ".join(_words(root, p.parent)))] or outside
+    photos: dict[Split, list[Path]] = {"train": [], "val": []}
+    for folder in sorted({path.parent for path in chosen}):
+        files: list[Pair] = [(path, path) for path in chosen if path.parent == folder]
+        for split, pairs in _by_split(root, folder, files):
+            photos[split] += [clean for _, clean in pairs]
+    return photos
+
+
+def _by_split(root: Path, folder: Path, pairs: list[Pair]) -> list[tuple[Split, list[Pair]]]:
+    """All to the split that the path below `root` names; without one, every `_HELD_OUT`-th clean image validates."""
+    split = _match(_words(root, folder)[1:], _SPLIT_WORDS)
+    if split is not None:
+        return [(split, pairs)]
+    held_out = set(sorted({clean for _, clean in pairs})[::_HELD_OUT])
+    if len(held_out) == len({clean for _, clean in pairs}):
+        return [("train", pairs)]
+    return [
+        ("train", [pair for pair in pairs if pair[1] not in held_out]),
+        ("val", [pair for pair in pairs if pair[1] in held_out]),
+    ]
+
+
+def _words(root: Path, folder: Path) -> list[str]:
+    return [root.name.lower(), *(part.lower() for part in folder.relative_to(root).parts)]
+
+
+def _match(words: list[str], patterns: dict[Key, str]) -> Key | None:
+    """The key whose pattern the outermost word meets; "train" is no word about rain."""
+    for word in words:
+        for key, pattern in patterns.items():
+            text = word if key == "train" else word.replace("train", "")
+            if re.search(pattern, text):
+                return key
+    return None

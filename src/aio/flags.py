@@ -1,0 +1,180 @@
+"""The field's short flags as one table, and their translation into LightningCLI's dotted options.
+
+Needs no heavy import: `aio fit --help` and a mistyped value answer at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aio.errors import InputError
+from aio.presets import net_preset
+from aio.vocabulary import expand
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A short flag: `key` is the dotted option it stands for, `parse` turns its words into that option's value."""
+
+    name: str
+    key: str
+    help: str
+    parse: Callable[[list[str]], Any]
+    words: str = "X"
+
+
+def _text(words: list[str]) -> str:
+    if len(words) != 1:
+        raise ValueError(f"expected one value, got {len(words)}")
+    return words[0]
+
+
+def _whole(words: list[str]) -> int:
+    return int(_text(words))
+
+
+def _number(words: list[str]) -> float:
+    return float(_text(words))
+
+
+def _switch(words: list[str]) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    word = _text(words or ["true"]).lower()
+    if word not in values:
+        raise ValueError("expected true or false")
+    return values[word]
+
+
+def _choice(*choices: str) -> Callable[[list[str]], str]:
+    def parse(words: list[str]) -> str:
+        word = _text(words)
+        if word not in choices:
+            raise ValueError(f"choose from {', '.join(choices)}")
+        return word
+
+    return parse
+
+
+def _tasks(words: list[str]) -> list[str]:
+    return list(expand(_as_list(words)))
+
+
+def _as_list(words: list[str]) -> list[str]:
+    """`a b`, or as sweeps write it `['a', 'b']`, or `a,b`."""
+    if len(words) == 1 and words[0].startswith("["):
+        return [str(word) for word in ast.literal_eval(words[0])]
+    return [part for word in words for part in word.split(",") if part]
+
+
+def _ema_decay_of_switch(words: list[str]) -> float:
+    return 0.999 if _switch(words) else 0.0
+
+
+def _gpus(words: list[str]) -> int | str:
+    word = _text(words)
+    return word if word == "auto" else int(word)
+
+
+_TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed")
+FLAGS: Final = (
+    Flag(
+        "model",
+        "model.net",
+        "network: a preset (see `aio models`) or a YAML file",
+        lambda w: net_preset(_text(w)),
+        "NAME",
+    ),
+    Flag(
+        "de_type",
+        "data.de_type",
+        "degradations: denoise derain dehaze deblur lol, denoise_25, ...",
+        _tasks,
+        "T [T ...]",
+    ),
+    Flag("trainset", "data.trainset", f"what to train on: {', '.join(_TRAINSETS)}", _choice(*_TRAINSETS), "SET"),
+    Flag("data_file_dir", "data.data_file_dir", "root of the data tree; without it the demo photographs", _text, "DIR"),
+    Flag("epochs", "trainer.max_epochs", "epochs to train", _whole, "N"),
+    Flag("batch_size", "data.batch_size", "samples per step and device", _whole, "N"),
+    Flag("patch_size", "data.patch_size", "side of the training crops, pixels", _whole, "N"),
+    Flag("num_workers", "data.num_workers", "loader processes per device", _whole, "N"),
+    Flag("lr", "model.lr", "highest learning rate", _number),
+    Flag("warmup_epochs", "model.warmup_epochs", "epochs of linear warm-up", _number),
+    Flag("num_gpus", "trainer.devices", "devices to train on, or auto", _gpus, "N"),
+    Flag("accum_grad", "trainer.accumulate_grad_batches", "batches per optimiser step", _whole, "N"),
+    Flag("precision", "trainer.precision", "32-true, bf16-mixed, 16-mixed", _text, "P"),
+    Flag("gradient_clip_val", "trainer.gradient_clip_val", "largest gradient norm", _number),
+    Flag("use_ema", "ema.decay", "average the weights (true) or not (false)", _ema_decay_of_switch, "BOOL"),
+    Flag("ema_decay", "ema.decay", "decay of the average", _number),
+    Flag("loss_type", "loss.loss_type", "pixel loss: l1, l2, charbonnier", _choice("l1", "l2", "charbonnier"), "LOSS"),
+    Flag("perceptual_weight", "loss.perceptual_weight", "weight of the VGG-16 term; 0 needs no VGG", _number),
+    Flag("edge_weight", "loss.edge_weight", "weight of the Sobel edge term", _number),
+    Flag("use_dfrg", "model.net.init_args.use_dfrg", "DFRG in the LoRA-gated Restormer", _switch, "BOOL"),
+    Flag("resume_from", "resume_from", "checkpoint to go on from, exactly", _text, "CKPT"),
+    Flag("fine_tune_from", "model.fine_tune_from", "checkpoint whose weights to start from", _text, "CKPT"),
+    Flag("wblogger", "wblogger", "log to Weights & Biases under this project", _text, "PROJECT"),
+    Flag("ckpt_dir", "run_dir", "the run's folder: config, checkpoints, metrics, gallery", _text, "DIR"),
+)
+_BY_NAME: Final = {f"--{flag.name}": flag for flag in FLAGS}
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """`argv` with every short flag as its dotted option, after all `--config` files, so that flags beat files.
+
+    Raises:
+        InputError: a value does not fit its flag.
+    """
+    configs: list[str] = []
+    options: list[str] = []
+    for name, words, joined in _groups(argv):
+        if name in ("--config", "-c"):
+            configs += [f"--config={word}" for word in words]
+        elif name in _BY_NAME:
+            options.append(_translated(_BY_NAME[name], words))
+        else:
+            options += [f"{name}={words[0]}"] if joined else [name, *words]
+    return [*configs, *options]
+
+
+def _groups(argv: Sequence[str]) -> list[tuple[str, list[str], bool]]:
+    """(option, its words, whether written `option=word`), in order."""
+    groups: list[tuple[str, list[str], bool]] = []
+    for word in argv:
+        if word.startswith("--") or word == "-c":
+            name, equals, value = word.partition("=")
+            groups.append((name, [value] if equals else [], bool(equals)))
+        elif groups:
+            groups[-1][1].append(word)
+        else:
+            raise InputError(f"unexpected {word!r}: options start with --, see `aio fit --help`")
+    return groups
+
+
+def _translated(flag: Flag, words: list[str]) -> str:
+    try:
+        value = flag.parse(words)
+    except (ValueError, SyntaxError) as error:
+        given = " ".join(words) or "nothing"
+        raise InputError(f"--{flag.name} {given}: {error}") from error
+    return f"--{flag.key}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def help_text() -> str:
+    """What `aio fit --help` prints."""
+    width = max(len(f"{flag.name} {flag.words}") for flag in FLAGS)
+    lines = [f"  --{f'{flag.name} {flag.words}':<{width}}  {flag.help}" for flag in FLAGS]
+    return "\n".join(
+        [
+            "usage: aio fit [--config FILE ...] [flags] [--any.dotted.option VALUE ...]",
+            "",
+            "Trains one network on several degradations. A flag beats a file wherever it stands.",
+            "",
+            *lines,
+            "",
+            "Every option with its default:  aio fit --help_all",
+            "The configuration as a file:    aio fit [flags] --print_config > my.yaml",
+        ]
+    )

@@ -1,0 +1,52 @@
+"""Photographs through a net: every depth, gray and alpha kept; files one by one, a bad one never stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from aio.errors import InputError
+from aio.images import Photo, read_photo, write_photo
+from aio.inference.tiles import Tile, restore_image
+from aio.nets.base import RestorationNet
+
+
+def restore_photo(net: RestorationNet, photo: Photo, *, task: int | None = None, tile: Tile = "auto") -> Photo:
+    """`photo` with its pixels restored; all else is kept.
+
+    A gray photograph goes through a colour net as three equal channels, and their mean comes back.
+
+    Raises:
+        InputError: the net takes neither colour nor gray images.
+    """
+    if net.in_channels not in (1, 3):
+        raise InputError(f"{type(net).__name__} takes {net.in_channels} channels: a photograph has 1 or 3")
+    channels = photo.pixels.shape[2]
+    pixels = _with_channels(photo.pixels, net.in_channels)
+    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    restored = restore_image(net, image, task=task, tile=tile).permute(1, 2, 0).numpy()
+    return replace(photo, pixels=_with_channels(restored, channels))
+
+
+def restore_files(
+    net: RestorationNet, jobs: Sequence[tuple[Path, Path]], *, task: int | None = None, tile: Tile = "auto"
+) -> list[str]:
+    """Restores each (photograph, target); returns what could not be restored, a line each."""
+    failures = []
+    for source, target in track(jobs, description="restoring"):
+        try:
+            write_photo(restore_photo(net, read_photo(source), task=task, tile=tile), target)
+        except (InputError, OSError) as error:
+            failures.append(str(error))
+    return failures
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    if pixels.shape[2] == channels:
+        return pixels
+    return np.repeat(pixels, 3, axis=2) if channels == 3 else pixels.mean(axis=2, keepdims=True)

@@ -1,0 +1,19 @@
+"""How good a restored image is: PSNR and SSIM, the named protocols of the field, and the table of a whole benchmark."""
+
+from aio.metrics.image import Window, psnr, ssim
+from aio.metrics.protocols import PROTOCOLS, Protocol, Score, find_protocol, sr_y
+from aio.metrics.table import Means, Row, ScoreTable
+
+__all__ = [
+    "PROTOCOLS",
+    "Means",
+    "Protocol",
+    "Row",
+    "Score",
+    "ScoreTable",
+    "Window",
+    "find_protocol",
+    "psnr",
+    "sr_y",
+    "ssim",
+]

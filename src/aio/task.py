@@ -1,0 +1,159 @@
+"""RestorationTask: the LightningModule round any net. One batch: net -> criterion -> optimiser -> scores."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from aio.errors import InputError
+from aio.losses.mixture import Mixture
+from aio.losses.pixel import L1
+from aio.metrics import Means, ScoreTable, find_protocol
+from aio.nets.base import RestorationNet, restore_any_size
+from aio.vocabulary import DEGRADATIONS
+from aio.weights import load_weights
+
+Batch = dict[str, Any]
+
+
+class RestorationTask(L.LightningModule):
+    """Trains `net`, validates it per degradation.
+
+    Args:
+        net: any restoration net.
+        lr: highest learning rate.
+        optimizer: `adamw` or `adam`.
+        betas: of the optimiser's moments.
+        weight_decay: of the optimiser.
+        warmup_epochs: epochs in which the rate grows linearly from 0; then it falls as a cosine to `min_lr`.
+        min_lr: the last learning rate.
+        protocol: of the validation scores, see `aio.metrics.PROTOCOLS`.
+        channels_last: keeps weights and images in channels-last memory.
+        compile_net: compiles the net with `torch.compile`.
+        fine_tune_from: a checkpoint whose weights the net starts from.
+        tell_task: gives the net the degradation's id, in training and validation; by default it is blind.
+    """
+
+    def __init__(
+        self,
+        *,
+        net: RestorationNet,
+        lr: float = 2e-4,
+        optimizer: Literal["adamw", "adam"] = "adamw",
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 1e-4,
+        warmup_epochs: float = 0.0,
+        min_lr: float = 1e-6,
+        protocol: str = "aio",
+        channels_last: bool = False,
+        compile_net: bool = False,
+        fine_tune_from: str | None = None,
+        tell_task: bool = False,
+    ) -> None:
+        super().__init__()
+        if lr <= 0 or not 0 <= min_lr <= lr:
+            raise InputError(f"--lr {lr} with min_lr {min_lr}: expected 0 <= min_lr <= lr and lr above 0")
+        if warmup_epochs < 0:
+            raise InputError(f"--warmup_epochs {warmup_epochs}: expected a number of at least 0")
+        self.save_hyperparameters({"net": net.config, "lr": lr, "protocol": protocol}, logger=False)
+        self.net = net
+        self.lr, self.min_lr, self.warmup_epochs = lr, min_lr, warmup_epochs
+        self.optimizer_name, self.betas, self.weight_decay = optimizer, betas, weight_decay
+        self.protocol = find_protocol(protocol)
+        self.channels_last, self.compile_net, self.tell_task = channels_last, compile_net, tell_task
+        self.criterion = Mixture(l1=(L1(), 1.0))
+        self.scores = ScoreTable(self.protocol.name)
+        if fine_tune_from is not None:
+            load_weights(net, fine_tune_from)
+
+    def setup(self, stage: str) -> None:
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)
+        if self.compile_net:
+            self.net.compile()
+
+    def forward(self, degraded: Tensor, task: Tensor | None = None) -> Tensor:
+        """Restores `(B, C, H, W)` of any size; not clamped."""
+        if self.channels_last:
+            degraded = degraded.contiguous(memory_format=torch.channels_last)
+        return restore_any_size(self.net, degraded, task)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        restored = self(batch["degraded"], batch["task"] if self.tell_task else None)
+        terms = self.criterion(restored, batch["clean"])
+        extra = self.net.extra_losses()
+        loss = self.criterion.total(terms) + sum(extra.values())
+        size = len(batch["name"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self.log_dict({f"train/{name}": value for name, value in {**terms, **extra}.items()}, batch_size=size)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.scores = ScoreTable(self.protocol.name)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Scores each image of the batch; returns the restored images, clamped, for the gallery."""
+        degraded, clean = self.protocol.crop(batch["degraded"]), self.protocol.crop(batch["clean"])
+        restored = self(degraded, batch["task"] if self.tell_task else None).float().clamp(0, 1)
+        before, after = self.protocol.scores(degraded, clean), self.protocol.scores(restored, clean)
+        for task, name, *scores in zip(batch["task"].tolist(), batch["name"], before, after, strict=True):
+            self.scores.add(DEGRADATIONS[task], name, *scores)
+        return restored
+
+    def on_validation_epoch_end(self) -> None:
+        """The scores of all ranks, so that every rank logs the same means."""
+        self.scores = self.scores.gather()
+        if self.trainer.sanity_checking or not len(self.scores):
+            return
+        for task, means in {**self.scores.means(), "mean": self.scores.mean()}.items():
+            self._log_means("val" if task == "mean" else f"val/{task}", means)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_start(self) -> None:
+        self.on_validation_epoch_start()
+
+    def on_test_epoch_end(self) -> None:
+        self.on_validation_epoch_end()
+
+    def _log_means(self, prefix: str, means: Means) -> None:
+        # Already equal on every rank: a reduction over ranks could only add rounding.
+        values = {f"{prefix}/psnr": means.psnr, f"{prefix}/ssim": means.ssim}
+        for name, value in values.items():
+            self.log(name, torch.tensor(value, dtype=torch.float64), prog_bar=name == "val/psnr", sync_dist=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
+        optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        total = self.trainer.estimated_stepping_batches
+        epochs = self.trainer.max_epochs or 1
+        per_epoch = total / epochs if epochs > 0 else self.trainer.num_training_batches
+        schedule = WarmupCosine(warmup=self.warmup_epochs * per_epoch, total=total, floor=self.min_lr / self.lr)
+        scheduler = {"scheduler": LambdaLR(optimizer, schedule), "interval": "step"}
+        return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
+
+
+class WarmupCosine:
+    """Factor of the learning rate at each step: linear from `1 / warmup` to 1, then a half cosine down to `floor`.
+
+    An endless training (`total` infinite) stays at 1 after the warm-up.
+    """
+
+    def __init__(self, *, warmup: float, total: float, floor: float) -> None:
+        self.warmup, self.total, self.floor = warmup, total, floor
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup:
+            return (step + 1) / math.ceil(self.warmup)
+        if math.isinf(self.total):
+            return 1.0
+        progress = min(1.0, (step - self.warmup) / max(1.0, self.total - self.warmup))
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
