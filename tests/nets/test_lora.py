@@ -23,13 +23,13 @@ def depthwise(conv, x):
     )
 
 
-def spatial_by_hand(net, x, normalise):
+def spatial_by_hand(net, x, normalise, activation):
     first, _, _, last = net.spatial_context
     _, shrink, _, grow, _ = net.global_context
     down = dense(net.conv_down, x)
     context = depthwise(last, F.gelu(normalise(depthwise(first, down))))
     pooled = context.mean(dim=(2, 3), keepdim=True)
-    gate = torch.sigmoid(dense(grow, F.relu(dense(shrink, pooled))))
+    gate = torch.sigmoid(dense(grow, activation(dense(shrink, pooled))))
     return dense(net.conv_up, down + context * gate)
 
 
@@ -78,10 +78,12 @@ def test_seed_normalises_over_the_batch(image):
 
     running = norm.running_mean.clone().uniform_(-1, 1), norm.running_var.clone().uniform_(0.5, 2)
     norm.running_mean, norm.running_var = (t.clone() for t in running)
-    expected = spatial_by_hand(net, image, lambda x: affine(x, x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)))
+    expected = spatial_by_hand(
+        net, image, lambda x: affine(x, x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)), F.relu
+    )
     torch.testing.assert_close(net(image), expected)
     norm.running_mean, norm.running_var = running
-    torch.testing.assert_close(net.eval()(image), spatial_by_hand(net, image, lambda x: affine(x, *running)))
+    torch.testing.assert_close(net.eval()(image), spatial_by_hand(net, image, lambda x: affine(x, *running), F.relu))
 
 
 def test_spatial_normalises_each_pixel(image):
@@ -92,7 +94,7 @@ def test_spatial_normalises_each_pixel(image):
         x = (x - x.mean(1, keepdim=True)) / torch.sqrt(x.var(1, correction=0, keepdim=True) + 1e-5)
         return x * norm.weight[:, None, None] + norm.bias[:, None, None]
 
-    expected = spatial_by_hand(net, image, over_channels)
+    expected = spatial_by_hand(net, image, over_channels, F.gelu)
     torch.testing.assert_close(net(image), expected)
     torch.testing.assert_close(net.eval()(image), expected)
     torch.testing.assert_close(net(image[:1]), expected[:1])

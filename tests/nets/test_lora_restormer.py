@@ -134,8 +134,7 @@ def test_in_training_half_of_the_samples_are_blind():
 
 @pytest.mark.parametrize("task", [None, torch.tensor([2])])
 def test_flagship_trains_on_one_image(task):
-    flagship = yaml.safe_load((PRESETS / "lora_restormer.yaml").read_text())["init_args"]
-    net = LoraRestormer(**flagship | {"dim": 8})
+    net = preset("lora_restormer")
     image = golden_input((1, 3, 16, 16))
     image[:, 0, 8, 8] = 0
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)

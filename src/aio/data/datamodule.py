@@ -128,7 +128,7 @@ class RestorationData(L.LightningDataModule):
         sampler = EpochSampler(length=mixture.length, rank=rank, world_size=world_size)
         if len(sampler) < self.batch_size:
             raise InputError(
-                f"--samples_per_epoch {mixture.length} on {world_size} device(s) does not fill one batch of {self.batch_size}"
+                f"{mixture.length} samples_per_epoch on {world_size} device(s) do not fill a batch of {self.batch_size}"
             )
         dataset = TrainingSet(sources, mixture, self.patch_size, self.seed)
         return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)

@@ -49,8 +49,8 @@ class SpatialLowRankConv(nn.Module):
     """expand(d + s * g): d the squeezed map, s its depth-wise context, g a gate from the mean of s.
 
     With `batch_norm` it is the published module. Without, a layer norm over the channels of each pixel normalises the
-    context, so that training equals evaluation and a batch of one will do; and the context starts at zero, so that
-    the module starts as the bare low-rank product.
+    context, so that training equals evaluation and a batch of one will do; the context starts at zero, so that the
+    module starts as the bare low-rank product, where the gate's few hidden units need GELU not to be dead.
     """
 
     def __init__(self, inputs: int, outputs: int, rank: int, bias: bool = False, batch_norm: bool = False) -> None:
@@ -61,7 +61,7 @@ class SpatialLowRankConv(nn.Module):
         self.global_context = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(rank, rank // 4, kernel_size=1),
-            nn.ReLU(),
+            nn.ReLU() if batch_norm else nn.GELU(),
             nn.Conv2d(rank // 4, rank, kernel_size=1),
             nn.Sigmoid(),
         )

@@ -29,20 +29,17 @@ ALL_OFFSETS = tuple((h, w) for h in range(WINDOW) for w in range(WINDOW))
 # The nine of the Hybrid Stoformer: corners, middle and quarters of the square of offsets.
 FAST_OFFSETS = ((0, 0), (0, 7), (7, 0), (7, 7), (4, 4), (2, 2), (2, 5), (5, 2), (5, 5))
 
-# Exponentials of +-64, sums of 225 of them and shares of the reciprocals are normal float32 numbers; subnormal ones
-# would make the products ten times slower on a CPU.
-MAX_EXPONENT = 64.0
+# Exponentials of +-35, sums of 225 of them and squared reciprocals of those, which gradients need, are normal float32
+# numbers. So scores more than 70 below the best that a query sees count as 70 below.
+MAX_EXPONENT = 35.0
 
 
 def offsets_of(windows: Windows, block: int) -> tuple[Offset, ...]:
     """The offsets that `windows` means for the `block`-th block of a stage; `fixed` alternates 0 and 4."""
-    if windows == "fixed":
-        return ((0, 0) if block % 2 == 0 else (WINDOW // 2, WINDOW // 2),)
-    if isinstance(windows, str):
-        return ALL_OFFSETS if windows == "all" else FAST_OFFSETS
-    offsets = tuple((h, w) for h, w in windows)
+    named = {"all": ALL_OFFSETS, "fast": FAST_OFFSETS, "fixed": (((0, 0), (4, 4))[block % 2],)}
+    offsets = named.get(windows, ()) if isinstance(windows, str) else tuple((h, w) for h, w in windows)
     if not offsets or not set(offsets) <= set(ALL_OFFSETS):
-        raise ValueError(f"window offsets are pairs (h, w) of 0..{REACH}, at least one pair, but got {windows!r}")
+        raise ValueError(f"windows are 'all', 'fast', 'fixed' or pairs (h, w) of 0..{REACH}, but got {windows!r}")
     return offsets
 
 
@@ -120,8 +117,8 @@ def expected_attention(q: Tensor, kv: Tensor, table: Tensor, offsets: Sequence[O
     for queries, at, inside in zip(tiles.split(rows), kv_rows.split(rows), inside_y.split(rows), strict=True):
         seen = kv[at].unfold(2, TILE_SIGHT, WINDOW)
         keys, values = rearrange(seen, "i y j (n c) x -> i j n (y x) c", n=2 * heads).chunk(2, dim=2)
-        inside = torch.einsum("iyr,jxc->ijyxrc", inside, inside_x).flatten(4).flatten(2, 3)
-        out.append(_expectation(queries, keys, values, bias, inside[:, :, None], shares))
+        seen_inside = inside[:, None, None, :, None, :, None] * inside_x[:, None, None, :, None, :]
+        out.append(_expectation(queries, keys, values, bias, _by_pixel(seen_inside), shares))
     return rearrange(torch.cat(out), "(b i) j n (y x) c -> b (i y) (j x) (n c)", b=batch, y=WINDOW)
 
 
@@ -154,7 +151,7 @@ def _expectation(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, inside: Tensor, 
     """Of queries `(..., heads, 64, c)` to what their tile sees, `(..., heads, 484, c)`; the weights in float32."""
     seen = _band(q @ k.transpose(-1, -2))
     with torch.autocast(q.device.type, enabled=False):
-        scores = (seen.float() + bias).flatten(-2).flatten(-3, -2)
+        scores = _by_pixel(seen.float() + bias)
         top = scores.detach().amax(dim=-1, keepdim=True) - MAX_EXPONENT
         weights = (scores - top).clamp(min=-MAX_EXPONENT).exp() * inside
         holds = _holds(q.device)
@@ -172,6 +169,11 @@ def _band(scores: Tensor) -> Tensor:
     pixel, row = TILE_SIGHT**2, TILE_SIGHT
     strides = (WINDOW * pixel + row, pixel + 1, row, 1)
     return scores.as_strided((*scores.shape[:-2], WINDOW, WINDOW, SIGHT, SIGHT), (*scores.stride()[:-2], *strides))
+
+
+def _by_pixel(seen: Tensor) -> Tensor:
+    """`(..., 8, 8, 15, 15) -> (..., 64, 225)`."""
+    return seen.flatten(-2).flatten(-3, -2)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -249,7 +251,10 @@ class StochasticBlock(nn.Module):
         if len(offsets) > 1 and x.shape[1] % WINDOW == 0 and x.shape[2] % WINDOW == 0:
             return self.proj(expected_attention(q, kv, table, offsets))
         bias = table[self.relative_position_index].permute(2, 0, 1)
-        return self.proj(sum(window_attention(q, kv, bias, offset) for offset in offsets) / len(offsets))
+        mean = torch.zeros_like(q)
+        for offset in offsets:
+            mean = mean + window_attention(q, kv, bias, offset) / len(offsets)
+        return self.proj(mean)
 
     def _draw(self) -> Offset:
         count = len(self.train_offsets)

@@ -42,14 +42,16 @@ def to_8_bit(image: Tensor) -> Tensor:
 
 
 def deposit(y: Tensor, x: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
-    """`(height, width)` image of point masses, each shared bilinearly by its four pixels; what falls outside is lost."""
+    """`(height, width)` of point masses, each shared bilinearly by its four pixels; what falls outside is lost."""
+    near = (y > -1) & (y < height) & (x > -1) & (x < width)
+    y, x, weight = y[near], x[near], weight[near]
     top, left = y.floor(), x.floor()
     down, right = y - top, x - left
-    rows = torch.stack([top, top, top + 1, top + 1])
-    columns = torch.stack([left, left + 1, left, left + 1])
-    shares = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]) * weight
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    index = (rows * width + columns).long()[inside]
-    mass = (shares * _FIXED_POINT).round().long()[inside]
-    image = torch.zeros(height * width, dtype=torch.long, device=y.device).index_add_(0, index, mass)
-    return (image.to(weight.dtype) / _FIXED_POINT).view(height, width)
+    stride = width + 2  # of a canvas with one more pixel on every side
+    index = ((top + 1) * stride + left + 1).long()
+    lower, upper = weight * down, weight * (1 - down)
+    shares = torch.stack([upper * (1 - right), upper * right, lower * (1 - right), lower * right])
+    mass = (shares * _FIXED_POINT).round().long()
+    canvas = torch.zeros((height + 2) * stride, dtype=torch.long, device=y.device)
+    canvas.index_add_(0, torch.cat([index, index + 1, index + stride, index + stride + 1]), mass.flatten())
+    return (canvas.view(height + 2, stride)[1:-1, 1:-1].to(weight.dtype) / _FIXED_POINT).contiguous()

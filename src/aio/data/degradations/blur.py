@@ -27,8 +27,8 @@ def motion_blur(
 ) -> Tensor:
     """`image` as the mean over its path during the exposure, taken of linear light: what a sensor adds up.
 
-    Nah et al., GoPro, CVPR 2017, equations 1 and 2 (the response curve is sRGB's), with camera shake as in Boracchi
-    and Foi, TIP 2012, section III. Beyond its borders the image is taken as mirrored.
+    Nah et al., GoPro, CVPR 2017, equation 1 (the response curve is sRGB's), with camera shake in the manner of
+    Boracchi and Foi, TIP 2012. Beyond its borders the image is taken as mirrored.
 
     Args:
         kernel: `(K, K)`, K odd, that sums to 1; None draws one with `motion_kernel`.
@@ -68,7 +68,7 @@ def _trajectory(generator: torch.Generator, agitation: float) -> Tensor:
     """Positions of a camera at equal times as complex numbers: a Markov process.
 
     Its velocity has inertia, is disturbed at random, pulled back to the start, and seldom thrown about by a jerk
-    (the components of Boracchi and Foi, TIP 2012, section III-A). It slows down where it turns and dwells there,
+    (the components of Boracchi and Foi, TIP 2012). It slows down where it turns and dwells there,
     as in the kernels which Levin et al., CVPR 2009, measured.
     """
     draws = torch.randn(_STEPS, 4, generator=generator, device=generator.device).tolist()

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from aio.data.degradations._common import Range, draw
 
-_NODE = 160  # pixels between the nodes of the random relief
+_TILT = (-0.3, 0.3)  # of the ground across the frame
+_NODE = 160  # at most so many pixels between the nodes of the random relief
 _STEP = 4  # the guided filter's statistics are taken at a quarter of the size
 
 
@@ -24,7 +25,7 @@ def haze(
     """`image` in haze: I = J t + A (1 - t), t = exp(-beta d), on sRGB values as RESIDE has it.
 
     Koschmieder's law in the form of Narasimhan and Nayar, IJCV 2002; ranges of beta and A from the indoor set of
-    RESIDE (Li et al., TIP 2019, section 3), whose depth is normalised to at most 1.
+    RESIDE (Li et al., TIP 2019), whose depth is normalised to at most 1.
 
     Args:
         depth: d as `(H, W)`; None makes one up with `pseudo_depth`.
@@ -36,7 +37,7 @@ def haze(
     light = level + tint * (2 * torch.rand(len(image), 1, 1, generator=generator, device=image.device) - 1)
     if depth is None:
         depth = pseudo_depth(image, generator)
-    return torch.lerp(light.clamp(max=1).expand_as(image), image, transmission(depth, strength).expand_as(image))
+    return torch.lerp(light.clamp(0, 1).expand_as(image), image, transmission(depth, strength).expand_as(image))
 
 
 def transmission(depth: Tensor, beta: float) -> Tensor:
@@ -67,7 +68,7 @@ def pseudo_depth(
         objects: depth difference between opposite colours.
     """
     height, width = image.shape[-2:]
-    bottom, top, rough, contrast, offset, tilt = draw(generator, near, far, relief, objects, (0, 1), (-0.3, 0.3))
+    bottom, top, rough, contrast, offset, tilt = draw(generator, near, far, relief, objects, (0, 1), _TILT)
     rows, columns = max(frame, height), max(frame, width)
     y = (torch.arange(height, device=image.device) + offset * (rows - height)) / rows
     x = torch.arange(width, device=image.device) / columns - 0.5 * width / columns

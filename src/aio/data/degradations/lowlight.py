@@ -24,7 +24,7 @@ def low_light(
     """`image` exposed too briefly: y = e c x^gamma + n in linear light, then sRGB and 8 bit.
 
     n is Gaussian with variance g (a y) + g^2 b: shot noise grows with the signal, read noise does not (Foi et al.,
-    TIP 2008, equation 3), both before the white balance multiplies the channel by g. The defaults resemble LOL-v1
+    TIP 2008, section II), both before the white balance multiplies the channel by g. The defaults resemble LOL-v1
     (Wei et al., BMVC 2018), whose noise has a sigma of 1 to 2 levels and no correlation between pixels.
 
     Args:

@@ -16,7 +16,7 @@ def gaussian_noise(
     quantise=True is the all-in-one protocol (Li et al., AirNet, CVPR 2022; Potlapalli et al., PromptIR, NeurIPS
     2023): the sum is clipped to [0, 255] and truncated, not rounded, to 8 bit, in training and test alike. The
     result is half a level darker on average.
-    quantise=False is Restormer's (Zamir et al., CVPR 2022, section 4.4): float, neither clipped nor rounded, so
+    quantise=False is Restormer's (Zamir et al., CVPR 2022): float, neither clipped nor rounded, so
     that the result leaves [0, 1].
     """
     (level,) = draw(generator, sigma)

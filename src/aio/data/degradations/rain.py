@@ -44,15 +44,16 @@ def rain(
         veil: 1 - a, the share of light scattered in by distant rain.
         airlight: A, the colour of that light.
         composition: "additive" clips B + S, as the benchmarks do; "screen" gives B + S (1 - B), a drop before a
-            bright sky being hard to see (Garg and Nayar, IJCV 2007, section 4).
+            bright sky being hard to see (Garg and Nayar, Vision and Rain, IJCV 2007).
     """
     tilt, span, spread, number, peak, haze = draw(generator, angle, length, thickness, density, brightness, veil)
     count = int(torch.randint(layers[0], layers[1] + 1, (), generator=generator, device=generator.device))
+    height, width = image.shape[-2:]
     streaks = torch.zeros_like(image[0])
     for layer in range(count):
         scale = _FARTHER**layer
         streaks = streaks + streak_layer(
-            image.shape[-2:],
+            (height, width),
             generator,
             angle=math.radians(tilt),
             length=span * scale,
@@ -85,7 +86,7 @@ def streak_layer(
     height, width = (side + 2 * margin for side in size)
     reach_y, reach_x = (0.5 * _LONGEST * length * abs(f(angle)) for f in (math.cos, math.sin))
     area = (height + 2 * reach_y) * (width + 2 * reach_x)
-    draws = torch.rand(5, max(1, round(density * area)), 1, generator=generator, device=device)
+    draws = torch.rand(5, round(density * area), 1, generator=generator, device=device)
     y = draws[0] * (height + 2 * reach_y) - reach_y
     x = draws[1] * (width + 2 * reach_x) - reach_x
     lengths = length * (_SHORTEST + (_LONGEST - _SHORTEST) * draws[2].square())
