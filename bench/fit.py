@@ -43,7 +43,7 @@ def table(durations: dict[str, float]) -> str:
         "to the device": total(lambda a: a.endswith(".batch_to_device")),
         "forward and loss": forward,
         "backward": backward,
-        "optimiser": total(lambda a: a.endswith("].optimizer_step") or "optimizer_step" in a and "RestorationTask" in a)
+        "optimiser": total(lambda a: a.endswith(".optimizer_step"))
         - forward
         - backward,
         "callbacks": total(lambda a: a.startswith("[Callback]") and "train_batch" in a),

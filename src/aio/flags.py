@@ -104,6 +104,7 @@ FLAGS: Final = (
     Flag("lr", "model.lr", "highest learning rate", _number),
     Flag("warmup_epochs", "model.warmup_epochs", "epochs of linear warm-up", _number),
     Flag("num_gpus", "trainer.devices", "devices to train on, or auto", _gpus, "N"),
+    Flag("devices", "trainer.devices", "the same, by Lightning's name", _gpus, "N"),
     Flag("accum_grad", "trainer.accumulate_grad_batches", "batches per optimiser step", _whole, "N"),
     Flag("precision", "trainer.precision", "32-true, bf16-mixed, 16-mixed", _text, "P"),
     Flag("gradient_clip_val", "trainer.gradient_clip_val", "largest gradient norm", _number),

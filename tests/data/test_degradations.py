@@ -48,19 +48,13 @@ def test_the_vocabulary_is_covered_in_its_order():
 @NAMES
 def test_same_seed_same_bytes_and_the_input_is_left_alone(name):
     image = picture(24, 24)
-    kept = image.clone()
+    kept, state = image.clone(), torch.get_rng_state()
     first, again, other = (DEGRADE[name](image, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(image, kept)
+    assert torch.equal(torch.get_rng_state(), state)  # all randomness comes from the generator
     assert first.data_ptr() != image.data_ptr()
-
-
-@NAMES
-def test_all_randomness_comes_from_the_generator(name):
-    state = torch.get_rng_state()
-    DEGRADE[name](picture(8, 8), seeded(0))
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 @MODELS
@@ -72,9 +66,7 @@ def test_any_size_keeps_shape_type_and_range(name, size, channels):
         out = DEGRADE[name](image, seeded(seed))
         assert out.shape == image.shape
         assert out.dtype == torch.float32
-        assert out.isfinite().all()
-        assert out.min() >= 0
-        assert out.max() <= 1
+        assert torch.equal(out, out.clamp(0, 1))  # which NaN is not
 
 
 @NAMES
@@ -88,7 +80,6 @@ def test_a_worker_process_can_receive_it(name):
 def test_same_seed_same_bytes_on_a_gpu(name):
     image = picture(40, 50).cuda()
     first, again = (DEGRADE[name](image, seeded(1, device="cuda")) for _ in range(2))
-    assert first.is_cuda
     assert torch.equal(first, again)
 
 
@@ -213,6 +204,16 @@ def test_streaks_carry_the_light_that_their_numbers_promise():
     assert max(halves) < 1.3 * min(halves)
 
 
+def test_drops_enter_from_beyond_the_borders():
+    layers = [
+        streak_layer((48, 48), seeded(i), angle=0.5, length=40, thickness=0.6, density=0.004, brightness=0.1)
+        for i in range(150)
+    ]
+    mean = torch.stack(layers).mean(0)
+    for border in (mean[:5], mean[-5:], mean[:, :5], mean[:, -5:]):
+        assert border.mean() == pytest.approx(float(mean[12:-12, 12:-12].mean()), rel=0.2)
+
+
 @pytest.mark.parametrize("angle", [-30, 0, 25])
 def test_streaks_run_at_their_angle(angle):
     layer = streak_layer(
@@ -259,24 +260,22 @@ def test_behind_endless_haze_lies_the_tinted_airlight():
 def test_made_up_depth_is_near_below_and_gives_a_transmission(seed, astronaut):
     depth = pseudo_depth(astronaut, seeded(seed), objects=(0, 0))
     assert depth.shape == (512, 512)
-    assert depth.min() >= 0.05
-    assert depth.max() <= 1
+    assert torch.equal(depth, depth.clamp(0.05, 1))
     assert depth[:100].mean() > depth[-100:].mean() + 0.1
     t = transmission(depth, 1.8)
-    assert t.min() > 0
-    assert t.max() <= 1
+    assert 0 < t.min() < t.max() <= 1
 
 
 def test_made_up_depth_keeps_edges_and_drops_texture():
-    image = torch.full((3, 64, 64), 0.2)
-    image[:, :, 32:] = 0.8
-    image += 0.02 * (2 * torch.rand(image.shape, generator=seeded(0)) - 1)
-    plain, relief = (pseudo_depth(image, seeded(6), relief=(0, 0), objects=(c, c)) for c in (0, 0.5))
-    objects = (relief - plain).abs()
-    step = (relief - plain)[:, 33] - (relief - plain)[:, 30]
-    spread = (relief - plain)[:, 40:].std()
-    assert objects.max() > 0.02
-    assert step.mean().abs() > 8 * spread
+    """Between depths with and without objects lies the relief of a grey image: half its edge, little of its texture."""
+    image = torch.full((1, 64, 64), 0.2)
+    image[..., 32:] = 0.8
+    image += 0.05 * (2 * torch.rand(image.shape, generator=seeded(0)) - 1)
+    plain, depth = (pseudo_depth(image, seeded(6), relief=(0, 0), objects=(c, c)) for c in (0, 0.5))
+    relief = depth - plain
+    step = relief[:, 33:36].mean() - relief[:, 28:31].mean()
+    assert 0.2 < abs(step) < 0.3
+    assert relief[:, 44:].std() < abs(step) / 60
 
 
 def test_a_small_image_is_a_crop_of_a_photograph():
@@ -293,8 +292,7 @@ def test_kernel_is_a_distribution_with_its_mean_in_the_middle(seed):
     kernel = motion_kernel(seeded(seed))
     size = len(kernel)
     assert kernel.shape == (size, size)
-    assert size % 2 == 1
-    assert 3 <= size <= 31
+    assert size in range(3, 32, 2)
     assert kernel.min() >= 0
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
     offsets = torch.arange(size) - size // 2

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from support import assert_official
 
 from aio.nets.base import count_parameters, restore_any_size
 from aio.nets.stoformer import ALL_OFFSETS, FAST_OFFSETS, StochasticBlock, Stoformer, offsets_of, window_attention
+from support import assert_official
 
 TINY = {"dim": 8, "num_blocks": (1, 2, 1, 1, 1)}
 

@@ -40,11 +40,11 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x.permute(0, 2, 3, 1).float()
         if self.body.bias is not None:
-            y = F.layer_norm(y, y.shape[-1:], self.body.weight, self.body.bias, self.eps)
+            y = F.layer_norm(y, y.shape[-1:], self.body.weight.float(), self.body.bias.float(), self.eps)
         else:
             variance = y.var(dim=-1, keepdim=True, unbiased=False)
-            y = y * torch.rsqrt(variance + self.eps) * self.body.weight
-        return y.permute(0, 3, 1, 2)
+            y = y * torch.rsqrt(variance + self.eps) * self.body.weight.float()
+        return y.to(x.dtype).permute(0, 3, 1, 2)
 
 
 class MDTA(nn.Module):

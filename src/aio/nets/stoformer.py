@@ -103,15 +103,12 @@ def expected_attention(q: Tensor, kv: Tensor, table: Tensor, offsets: Sequence[O
     heads, device = table.shape[1], q.device
     tiles = rearrange(q, "b (i y) (j x) (n c) -> (b i) j n (y x) c", y=WINDOW, x=WINDOW, n=heads)
     kv = F.pad(kv, (0, 0, REACH, REACH, REACH, REACH)).flatten(0, 1)
-    image, tile_row = torch.arange(batch, device=device), torch.arange(0, height, WINDOW, device=device)
-    top = (image[:, None] * (height + 2 * REACH) + tile_row).flatten()
-    kv_rows = top[:, None] + torch.arange(TILE_SIGHT, device=device)
+    kv_rows = torch.arange(len(kv), device=device).view(batch, -1).unfold(1, TILE_SIGHT, WINDOW).flatten(0, 1)
     inside_y, inside_x = _inside(height, device).repeat(batch, 1, 1), _inside(width, device)
     bias = table.float().flip(0).t().reshape(heads, 1, 1, SIGHT, SIGHT)
     shares = _shares(offsets, device)
 
-    # What a CPU caches, what fills a GPU.
-    scores = 2**20 if device.type == "cpu" else 2**26
+    scores = 2**20 if device.type == "cpu" else 2**24  # what a CPU caches, what fills a GPU
     rows = max(1, scores // (width // WINDOW * heads * WINDOW**2 * TILE_SIGHT**2))
     out = []
     for queries, at, inside in zip(tiles.split(rows), kv_rows.split(rows), inside_y.split(rows), strict=True):

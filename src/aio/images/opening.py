@@ -1,0 +1,154 @@
+"""Opening image files that nobody vouches for: named errors for whatever is wrong, a limit on pixels, never a wait."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from PIL import Image, ImageFile
+
+from aio.errors import InputError
+
+MAX_PIXELS: Final = 89_478_485  # Pillow's limit: a quarter of a GiB of 24-bit pixels
+_RUNS_PROGRAMS: Final = frozenset({"EPS", "WMF"})  # Pillow hands them to Ghostscript and to Windows
+
+_ALIASES: Final = {"MPO": "JPEG", "DIB": "BMP"}  # one family of files, read and written alike
+_KINDS: Final = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "named pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISBLK, "device"),
+    (stat.S_ISCHR, "device"),
+)
+# What Pillow, tifffile and zlib raise over bytes that are not what they claim to be.
+_FAULTS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    NotImplementedError,
+    AssertionError,
+    Warning,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """The open file; whatever its decoding raises inside the block becomes an `InputError` that names it.
+
+    Raises:
+        InputError: the path is missing, no regular file (a named pipe would block), empty, or no whole image.
+    """
+    try:
+        found = path.stat()
+        kind = next((name for holds, name in _KINDS if holds(found.st_mode)), None)
+        if kind is not None:
+            raise InputError(f"{path}: expected an image file, but this is a {kind}")
+        if found.st_size == 0:
+            raise InputError(f"{path}: expected an image, but the file is empty (0 bytes)")
+        with path.open("rb") as file:
+            yield file
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected an image file, but there is none") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: {error} To read it all the same, raise max_pixels") from error
+    except _FAULTS as error:
+        raise InputError(f"{path}: expected an image, but it cannot be read ({error})") from error
+
+
+def identify(file: BinaryIO) -> ImageFile.ImageFile:
+    """The image in `file`, its header read: `Image.open` without the warning about many pixels.
+
+    Raises:
+        ValueError: no format knows these bytes.
+    """
+    file.seek(0)
+    prefix = file.read(16)
+    for prepare in (Image.preinit, Image.init):
+        prepare()
+        for name in [name for name in Image.ID if name not in _RUNS_PROGRAMS]:
+            factory, accept = Image.OPEN[name]
+            accepted = accept is None or accept(prefix)
+            if not accepted or isinstance(accepted, str):  # a text says which codec Pillow was built without
+                continue
+            file.seek(0)
+            try:
+                return factory(file, "")
+            except (SyntaxError, LookupError, TypeError, struct.error):
+                continue
+    raise ValueError("its bytes belong to no known image format")
+
+
+def family(name: str | None) -> str:
+    """The format's name under which its files are read and written here."""
+    return _ALIASES.get(name or "", name or "")
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """The format that files of this suffix (`.jpg`) hold, or None where it is not an image's."""
+    Image.init()
+    return family(Image.EXTENSION.get(suffix.lower())) or None
+
+
+def suffixes_of(name: str) -> list[str]:
+    """The suffixes that files of the format `name` may have."""
+    Image.init()
+    return sorted(suffix for suffix, known in Image.EXTENSION.items() if family(known) == name)
+
+
+def check_suffix(path: Path, name: str) -> None:
+    """Refuses names that speak of another format: the restored file would bear the wrong name as well."""
+    if path.suffix and format_of_suffix(path.suffix) != name:
+        expected = ", ".join(suffixes_of(name))
+        raise InputError(f"{path}: holds a {name} image, so its name was expected to end in {expected}; rename it")
+
+
+def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Refuses a header that promises more than `max_pixels`, before memory for them is asked for."""
+    if width * height > max_pixels:
+        raise InputError(
+            f"{path}: {width} x {height} = {width * height:,} pixels, expected at most {max_pixels:,}; "
+            f"to read it all the same, raise max_pixels to {width * height}"
+        )
+
+
+class _PillowLimit:
+    """Pillow's own limit, one for the whole process: lifted while someone reads more than it allows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._limit: int | None = None
+
+    @contextmanager
+    def raised_to(self, max_pixels: int) -> Iterator[None]:
+        with self._lock:
+            limit = self._limit if self._readers else Image.MAX_IMAGE_PIXELS
+            lifts = limit is not None and max_pixels > limit
+            if lifts:
+                self._limit, Image.MAX_IMAGE_PIXELS = limit, None
+                self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= lifts
+                if lifts and not self._readers:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+pillow_limit = _PillowLimit()
