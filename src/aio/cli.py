@@ -28,7 +28,7 @@ from aio.errors import InputError
 from aio.flags import translate
 from aio.presets import net_preset
 from aio.task import RestorationTask
-from aio.weights import read_checkpoint
+from aio.weights import check_weights, read_checkpoint
 
 _TRAINER_DEFAULTS = {
     "max_epochs": 120,
@@ -36,6 +36,12 @@ _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # RestorationData gives each rank its own part
     "enable_model_summary": False,  # Cost says it in two numbers
 }
+_EXPECTED_WARNINGS = (
+    "Checkpoint directory .* exists and is not empty",  # a resumed run's is
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
+    r"It is recommended to use `self\.log\('val/",  # the task has gathered these scores already
+    "Grad strides do not match bucket view strides",  # they differ in axes of length one alone, where none is copied
+)
 
 
 class AioCLI(LightningCLI):
@@ -73,36 +79,53 @@ class AioCLI(LightningCLI):
         self.resume_from = _checkpoint_to_resume(self.config.resume_from, self.config.run_dir)
         self.run_dir = _run_dir(self.config, self.resume_from)
         if self.resume_from is not None:
-            refuse_lost_average(read_checkpoint(self.resume_from), has_ema=self.config.ema.decay > 0)
+            checkpoint = read_checkpoint(self.resume_from)
+            _refuse_other_rate(checkpoint, self.resume_from, self.config.model.lr)
+            refuse_lost_average(checkpoint, has_ema=self.config.ema.decay > 0)
+            self.config.resume_from = None  # the saved file reruns the whole experiment
         self.save_config_kwargs = {"overwrite": True}
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         parts = self.config_init
         # The average is swapped in for validation before, and out after, the others look at the weights.
         callbacks = [parts.ema] if self.config.ema.decay > 0 else []
-        callbacks += [parts.loss, Cost(), parts.gallery, Report(), parts.checkpoint]
-        parts.checkpoint.dirpath = str(self.run_dir)
+        parts.checkpoint.dirpath = str(self.run_dir.resolve())  # the same for whoever resumes, from wherever
+        callbacks += [parts.loss, Cost(), parts.gallery, Report(), parts.checkpoint, parts.checkpoint.last()]
         config = {
             **parts.trainer,
             "default_root_dir": str(self.run_dir),
-            "logger": parts.trainer.logger or self._loggers(),
+            "logger": self._loggers() if parts.trainer.logger is None else parts.trainer.logger,
             "plugins": [AtomicCheckpointIO(), *(parts.trainer.plugins or [])],
             **kwargs,
         }
         return self._instantiate_trainer(config, callbacks)
 
     def fit(self) -> None:
-        """Checks data and loss, then trains.
+        """Checks data, loss and checkpoint, then trains.
 
         Raises:
             InputError: before anything is written.
         """
-        self.datamodule.setup("fit")
+        self._check_data()
         self.config_init.loss.build()
-        warnings.filterwarnings(
-            "ignore", message="Checkpoint directory .* exists and is not empty"
-        )  # a resumed run's is
+        if self.resume_from is not None:
+            check_weights(self.model.net, self.resume_from)
+        self._log_config()
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.resume_from, weights_only=True)
+
+    def _check_data(self) -> None:
+        """Finds every file, and builds both loaders once: they say whether each device gets its share."""
+        self.datamodule.trainer = self.trainer
+        self.datamodule.setup("fit")
+        self.datamodule.train_dataloader()
+        self.datamodule.val_dataloader()
+
+    def _log_config(self) -> None:
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(self.config.as_dict())
 
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [
@@ -116,13 +139,9 @@ class AioCLI(LightningCLI):
     def _wandb_logger(self) -> WandbLogger:
         import wandb  # takes a second, and only this logger needs it
 
-        offline = wandb.api.api_key is None
-        logger = WandbLogger(
-            project=self.config.wblogger, save_dir=self.run_dir, name=self.run_dir.name, offline=offline
-        )
-        if _is_rank_zero():
-            logger.log_hyperparams(self.config.as_dict())
-        return logger
+        chosen = wandb.setup().settings.mode  # what WANDB_MODE says
+        mode = "offline" if chosen == "online" and not wandb.login(prompt=False, verify=False) else chosen
+        return WandbLogger(project=self.config.wblogger, save_dir=self.run_dir, name=self.run_dir.name, mode=mode)
 
 
 def _checkpoint_to_resume(resume_from: str | None, run_dir: str | None) -> Path | None:
@@ -135,6 +154,15 @@ def _checkpoint_to_resume(resume_from: str | None, run_dir: str | None) -> Path 
     if not Path(resume_from).is_file():
         raise InputError(f"--resume_from {resume_from}: no such file; expected a checkpoint of an earlier run")
     return Path(resume_from)
+
+
+def _refuse_other_rate(checkpoint: dict[str, Any], path: Path, lr: float) -> None:
+    """A resumed optimiser keeps the rate that it had; another one would be dropped in silence."""
+    kept = checkpoint.get("hyper_parameters")
+    if not isinstance(kept, dict) or "lr" not in kept or "optimizer_states" not in checkpoint:
+        raise InputError(f"{path}: holds no training to go on with; start from its weights by --fine_tune_from")
+    if kept["lr"] != lr:
+        raise InputError(f"--lr {lr}: {path} goes on at {kept['lr']}; start from its weights by --fine_tune_from")
 
 
 def _run_dir(config: Any, resume_from: Path | None) -> Path:

@@ -5,15 +5,16 @@ Needs no heavy import: `aio fit --help` and a mistyped value answer at once.
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aio.errors import InputError
 from aio.presets import net_preset
 from aio.vocabulary import expand
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,19 @@ def _text(words: list[str]) -> str:
 
 
 def _whole(words: list[str]) -> int:
-    return int(_text(words))
+    return _parsed(int, words, "a whole number")
 
 
 def _number(words: list[str]) -> float:
-    return float(_text(words))
+    return _parsed(float, words, "a number")
+
+
+def _parsed(kind: Callable[[str], Number], words: list[str], expected: str) -> Number:
+    word = _text(words)
+    try:
+        return kind(word)
+    except ValueError:
+        raise ValueError(f"expected {expected}") from None
 
 
 def _switch(words: list[str]) -> bool:
@@ -64,10 +73,9 @@ def _tasks(words: list[str]) -> list[str]:
 
 
 def _as_list(words: list[str]) -> list[str]:
-    """`a b`, or as sweeps write it `['a', 'b']`, or `a,b`."""
-    if len(words) == 1 and words[0].startswith("["):
-        return [str(word) for word in ast.literal_eval(words[0])]
-    return [part for word in words for part in word.split(",") if part]
+    """`a b`, or `a,b`, or as sweeps and YAML write it `['a', 'b']`."""
+    parts = (part.strip(" '\"[]") for word in words for part in word.split(","))
+    return [part for part in parts if part]
 
 
 def _ema_decay_of_switch(words: list[str]) -> float:
@@ -75,8 +83,7 @@ def _ema_decay_of_switch(words: list[str]) -> float:
 
 
 def _gpus(words: list[str]) -> int | str:
-    word = _text(words)
-    return word if word == "auto" else int(word)
+    return "auto" if words == ["auto"] else _parsed(int, words, "a whole number or auto")
 
 
 _TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed")
@@ -120,6 +127,8 @@ FLAGS: Final = (
     Flag("ckpt_dir", "run_dir", "the run's folder: config, checkpoints, metrics, gallery", _text, "DIR"),
 )
 _BY_NAME: Final = {f"--{flag.name}": flag for flag in FLAGS}
+_REFINED: Final = ("--model", "--use_ema")  # by --use_dfrg and --ema_decay, which may stand before them
+_NO_EMA: Final = "--ema.decay=0.0"  # overrules a decay
 
 
 def translate(argv: Sequence[str]) -> list[str]:
@@ -129,15 +138,20 @@ def translate(argv: Sequence[str]) -> list[str]:
         InputError: a value does not fit its flag.
     """
     configs: list[str] = []
+    refined: list[str] = []
     options: list[str] = []
+    last: list[str] = []
     for name, words, joined in _groups(argv):
         if name in ("--config", "-c"):
+            if not words:
+                raise InputError(f"{name}: expected a YAML file")
             configs += [f"--config={word}" for word in words]
         elif name in _BY_NAME:
-            options.append(_translated(_BY_NAME[name], words))
+            option = _translated(_BY_NAME[name], words)
+            (last if option == _NO_EMA else refined if name in _REFINED else options).append(option)
         else:
-            options += [f"{name}={words[0]}"] if joined else [name, *words]
-    return [*configs, *options]
+            options += [f"{name}={words[0]}", *words[1:]] if joined else [name, *words]
+    return [*configs, *refined, *options, *last]
 
 
 def _groups(argv: Sequence[str]) -> list[tuple[str, list[str], bool]]:
@@ -157,7 +171,7 @@ def _groups(argv: Sequence[str]) -> list[tuple[str, list[str], bool]]:
 def _translated(flag: Flag, words: list[str]) -> str:
     try:
         value = flag.parse(words)
-    except (ValueError, SyntaxError) as error:
+    except ValueError as error:
         given = " ".join(words) or "nothing"
         raise InputError(f"--{flag.name} {given}: {error}") from error
     return f"--{flag.key}={value if isinstance(value, str) else json.dumps(value)}"

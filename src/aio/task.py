@@ -133,11 +133,12 @@ class RestorationTask(L.LightningModule):
         parameters = [p for p in self.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
         optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        self.trainer.fit_loop.setup_data()  # counts the batches, also of an endless training
         total = self.trainer.estimated_stepping_batches
-        epochs = self.trainer.max_epochs or 1
-        per_epoch = total / epochs if epochs > 0 else self.trainer.num_training_batches
+        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         schedule = WarmupCosine(warmup=self.warmup_epochs * per_epoch, total=total, floor=self.min_lr / self.lr)
-        scheduler = {"scheduler": LambdaLR(optimizer, schedule), "interval": "step"}
+        # A resumed training restores the numbers of a callable object, so that `--epochs` could not prolong it.
+        scheduler = {"scheduler": LambdaLR(optimizer, lambda step: schedule(step)), "interval": "step"}
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import struct
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,11 @@ from aio.presets import net_preset
 _WRAPPERS: Final = ("state_dict", "params_ema", "params", "net")
 _PREFIXES: Final = ("module.", "net.")
 _NETS: Final = "aio.nets."
+# All that was seen when single bits of a checkpoint were turned.
+_DAMAGE: Final = (
+    *(RuntimeError, EOFError, OSError, SafetensorError, ValueError, LookupError, TypeError),
+    *(AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error),
+)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -35,10 +42,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return {"state_dict": load_file(path)}
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: refused, it holds more than weights and plain data ({_first_line(error)})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path}: refused, it holds {_refused(error)}") from error
+    except _DAMAGE as error:
         raise InputError(f"{path}: not a whole checkpoint ({_first_line(error)})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a dictionary of weights, but it holds a {type(content).__name__}")
@@ -76,6 +81,11 @@ def load_weights(net: RestorationNet, path: str | Path) -> None:
     _fill(net, state_dict_of(read_checkpoint(path), path), path)
 
 
+def check_weights(net: RestorationNet, path: str | Path) -> None:
+    """Raises InputError where `load_weights` would; leaves `net` as it is."""
+    _compare(net, state_dict_of(read_checkpoint(path), path), path)
+
+
 def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet:
     """The net in `checkpoint`; `model` (a preset or YAML file) names it where the file does not, in eval mode.
 
@@ -96,7 +106,8 @@ def load_net(path: str | Path) -> RestorationNet:
         InputError: the file cannot be read, or names no net of `aio.nets`.
     """
     checkpoint = read_checkpoint(path)
-    config = checkpoint.get("hyper_parameters", {}).get("net")
+    named = checkpoint.get("hyper_parameters")
+    config = named.get("net") if isinstance(named, dict) else None
     if not isinstance(config, dict):
         raise InputError(f"{path}: does not say which net it holds: name it too, for example --model restormer")
     net = build_net(config, path)
@@ -127,6 +138,11 @@ def build_net(config: dict[str, Any], source: str | Path) -> RestorationNet:
 
 
 def _fill(net: RestorationNet, state: dict[str, Tensor], path: str | Path) -> None:
+    _compare(net, state, path)
+    net.load_state_dict(state)
+
+
+def _compare(net: RestorationNet, state: dict[str, Tensor], path: str | Path) -> None:
     wanted, name = net.state_dict(), type(net).__name__
     for key in wanted:
         if key not in state:
@@ -137,7 +153,12 @@ def _fill(net: RestorationNet, state: dict[str, Tensor], path: str | Path) -> No
     surplus = next((key for key in state if key not in wanted), None)
     if surplus is not None:
         raise InputError(f"{path}: not the weights of this {name}: {surplus} has no place in it")
-    net.load_state_dict(state)
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What torch met; its own message advises to execute it."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f"{found[1]}, which is no weight and no plain data" if found else "more than weights and plain data"
 
 
 def _first_line(error: Exception) -> str:

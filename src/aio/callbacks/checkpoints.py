@@ -14,7 +14,7 @@ from aio.files import atomic_write
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps the best by `monitor` and the last; a later best replaces the earlier one.
+    """Keeps the best by `monitor` as `best.ckpt`; `last` is the callback that keeps the last.
 
     Args:
         monitor: validation score that decides, higher is better.
@@ -26,10 +26,18 @@ class Checkpoints(ModelCheckpoint):
             monitor=monitor,
             mode="max",
             filename="best",
-            save_last=True,
             save_top_k=1,
             every_n_epochs=every_n_epochs,
             auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def last(self) -> ModelCheckpoint:
+        """Keeps `last.ckpt` beside `best.ckpt`; Lightning's `save_last` would write it only when a best one is."""
+        return ModelCheckpoint(
+            dirpath=self.dirpath,
+            filename="last",
+            every_n_epochs=self.every_n_epochs,
             enable_version_counter=False,
         )
 

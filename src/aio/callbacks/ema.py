@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -23,7 +24,7 @@ class EMA(EMAWeightAveraging):
 
     Args:
         decay: weight of the past; 0 keeps no average at all (the command line then leaves the callback out).
-        device: where the average lives; by default with the model.
+        device: where the average lives; by default where the model trains.
     """
 
     def __init__(self, *, decay: float = 0.999, device: str | None = None) -> None:
@@ -31,12 +32,14 @@ class EMA(EMAWeightAveraging):
             raise InputError(f"--ema_decay {decay}: expected a number from 0 up to, but not, 1")
         super().__init__(device=device, decay=decay)
         self.decay = decay
-        self._kwargs["avg_fn"] = _WarmingDecay(decay)
+        self._kwargs = {"multi_avg_fn": _WarmingDecay(decay)}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, ModelCheckpoint) and callback.save_weights_only:
                 raise InputError("save_weights_only=True would store the raw weights, not their average: leave it out")
+        # the module itself comes to its device only after this hook
+        self._device = self._device or trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
     def on_train_batch_end(
@@ -73,12 +76,15 @@ class _WarmingDecay:
         self.decay = decay
 
     @torch.no_grad()
-    def __call__(self, average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return current
+    def __call__(self, averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        """Tensors of one type and device; one transfer to the host for all of them."""
         n = int(updates)
         decay = min(self.decay, (1 + n) / (10 + n))
-        return average.lerp(current.to(average.dtype), 1 - decay)
+        for average, value in zip(averages, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)
 
 
 def _all_finite(module: L.LightningModule) -> bool:

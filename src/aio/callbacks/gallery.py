@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -59,6 +60,13 @@ class Gallery(L.Callback):
                 images = (batch["degraded"][i], outputs[i], batch["clean"][i])
                 crops = (self._centre(image.detach().float().cpu()) for image in images)
                 self._examples[task] = Example(DEGRADATIONS[task], *crops)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Every rank learns what the others saw; each has a part of the images only."""
+        if dist.is_available() and dist.is_initialized():
+            every: list[dict[int, Example]] = [{}] * dist.get_world_size()
+            dist.all_gather_object(every, self._examples)
+            self._examples = {task: example for seen in reversed(every) for task, example in seen.items()}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero or not self._examples:

@@ -42,7 +42,8 @@ class MixedLoss(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
-            cast(RestorationTask, pl_module).criterion = self.build().to(pl_module.device)
+            # the module itself comes to its device only after this hook
+            cast(RestorationTask, pl_module).criterion = self.build().to(trainer.strategy.root_device)
 
     def build(self) -> Mixture:
         """The loss, built on the first call.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import lightning as L
 import torch
@@ -40,7 +41,7 @@ class RestorationData(L.LightningDataModule):
     Args:
         de_type: degradations by the field's names; `denoise` means sigma 15, 25 and 50.
         data_file_dir: root of the data tree; the demo photographs when it is missing.
-        trainset: `demo`; `synthetic` (every image below the root is clean, all is synthesised); `paired` (a paired
+        trainset: `demo`; `synthetic` (all is synthesised from the clean images below the root); `paired` (a paired
             folder for every task but noise); `mixed` (pairs where there are some, else synthesised; the default with a
             root).
         batch_size: samples per step and device.
@@ -78,18 +79,18 @@ class RestorationData(L.LightningDataModule):
             raise InputError(str(error)) from error
         self.root = Path(data_file_dir) if data_file_dir is not None else None
         self.trainset: Trainset = trainset or ("mixed" if self.root else "demo")
+        if trainset not in (None, *get_args(Trainset)):
+            raise InputError(f"--trainset {trainset}: choose from {', '.join(get_args(Trainset))}")
         if (self.trainset == "demo") == (self.root is not None):
             raise InputError(
                 f"--trainset {self.trainset} with --data_file_dir {data_file_dir}: "
                 "demo takes no folder, synthetic, paired and mixed need one"
             )
-        for name, value in {
-            "batch_size": batch_size,
-            "patch_size": patch_size,
-            "samples_per_epoch": samples_per_epoch,
-        }.items():
-            if value < 1:
-                raise InputError(f"--{name} {value}: expected a whole number above 0")
+        if not 0 <= sigma_range[0] <= sigma_range[1] <= 255:
+            raise InputError(f"sigma_range {sigma_range}: expected two ascending numbers from 0 to 255")
+        _at_least(1, batch_size=batch_size, patch_size=patch_size, samples_per_epoch=samples_per_epoch)
+        _at_least(1, val_images=val_images, val_size=val_size)
+        _at_least(0, num_workers=num_workers, seed=seed)
         self.batch_size, self.patch_size, self.samples_per_epoch = batch_size, patch_size, samples_per_epoch
         self.sigma_range, self.num_workers, self.seed = sigma_range, num_workers, seed
         self.val_images, self.val_size = val_images, val_size
@@ -136,6 +137,8 @@ class RestorationData(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         dataset = WholeImages(self.sources("val"), seed=self.seed, limit=self.val_images, centre=self.val_size)
         rank, world_size = self._rank_and_world()
+        if len(dataset) < world_size:  # a rank without a batch skips the epoch's end, for which the others wait
+            raise InputError(f"{len(dataset)} validation image(s) for {world_size} devices: expected one for each")
         sampler = ShardSampler(length=len(dataset), rank=rank, world_size=world_size)
         return self._loader(dataset, sampler, batch_size=1)
 
@@ -223,12 +226,18 @@ def _centre_crop(image: Tensor, size: int) -> Tensor:
     return image[:, top : top + size, left : left + size]
 
 
+def _at_least(least: int, **numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: expected a whole number of at least {least}")
+
+
 def _weight_per_task(tasks: Sequence[Degradation], weights: dict[str, float]) -> list[float]:
     """An alias' weight is shared by the degradations it stands for."""
     shares = dict.fromkeys(tasks, 1.0)
     for name, weight in weights.items():
         chosen = expand([name])
-        if weight < 0 or not set(chosen) <= set(tasks):
+        if not 0 <= weight < math.inf or not set(chosen) <= set(tasks):
             raise ValueError(f"weight {weight} for {name!r}: expected a number >= 0 for one of {', '.join(tasks)}")
         shares.update(dict.fromkeys(chosen, weight / len(chosen)))
     if not sum(shares.values()):

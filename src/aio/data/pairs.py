@@ -112,7 +112,7 @@ def eightfold(image: np.ndarray, mode: int) -> np.ndarray:
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """`(H, W, 3)` uint8 to `(3, H, W)` float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
+    return torch.from_numpy(image.transpose(2, 0, 1).copy()).float().div_(255)
 
 
 def _draw(n: int, generator: torch.Generator) -> int:

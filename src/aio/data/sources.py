@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from aio.errors import InputError
 from aio.images import list_images
@@ -21,7 +21,19 @@ Split = Literal["train", "val"]
 Pair = tuple[Path, Path]
 Key = TypeVar("Key", bound=str)
 
-_DEGRADED: Final = ("input", "input_crops", "rainy", "hazy", "synthetic", "blur", "low", "lq", "noisy", "degraded")
+_DEGRADED: Final = (
+    "input",
+    "input_crops",
+    "rainy",
+    "hazy",
+    "synthetic",
+    "blur",
+    "low",
+    "lq",
+    "noisy",
+    "degraded",
+    "rain",
+)
 _CLEAN: Final = ("target", "target_crops", "gt", "norain", "clear", "original", "sharp", "high", "hq", "clean")
 _TASK_WORDS: Final[dict[Degradation, str]] = {
     "derain": r"rain",
@@ -30,8 +42,11 @@ _TASK_WORDS: Final[dict[Degradation, str]] = {
     "lowlight": r"lol|low|llie|enhance|dark",
 }
 _NOISE_WORDS: Final = r"nois|bsd|wed|waterloo|div2k|flickr|kodak"
-_SPLIT_WORDS: Final[dict[Split, str]] = {"train": r"train|our485", "val": r"^val|^test|^eval|sots|^rain100"}
-_HELD_OUT: Final = 20  # one clean image in so many validates a set that names no split
+_SPLIT_WORDS: Final[dict[Split, str]] = {
+    "train": r"train|our485",
+    "val": r"^val|^test|^eval|sots|^rain100|bsd68|kodak|urban100",
+}
+_HELD_OUT: Final = 20  # one clean image in so many validates where no folder's name says what does
 
 EXPECTED_TREE: Final = """\
 ROOT/
@@ -51,32 +66,44 @@ class Found:
     clean: list[Path] = field(default_factory=list)
 
 
+class _Set(NamedTuple):
+    """Folders of degraded images side by side in `folder`, with that of their clean partners if there is one."""
+
+    folder: Path
+    degraded: list[Path]
+    clean: Path | None
+
+
 def discover(root: Path, tasks: Iterable[Degradation]) -> dict[Split, Found]:
     """Paired and clean images below `root`, by split.
 
     Raises:
-        InputError: `root` is missing or holds no image, or degraded images lack their clean partner.
+        InputError: `root` is missing or holds no image, or degraded images lack their clean partner or its folder.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected a data tree like\n{EXPECTED_TREE}")
-    found: dict[Split, Found] = {"train": Found(), "val": Found()}
-    in_pairs: set[Path] = set()
+    tasks = list(tasks)
     wanted = [task for task in tasks if task in _TASK_WORDS]
-    folders = _pair_folders(root)
-    named = [_match(_words(root, folder), _TASK_WORDS) for folder, _, _ in folders]
+    sets = _degraded_sets(root)
+    named = [_match(_words(root, folder), _TASK_WORDS) for folder, _, _ in sets]
     if not any(named) and len(wanted) == 1:  # the one set below ROOT can only be the one task asked for
-        named = [wanted[0]] * len(folders)
-    for task, (folder, degraded, clean) in zip(named, folders, strict=True):
-        in_pairs |= {*degraded, clean}
+        named = [wanted[0]] * len(sets)
+    paired: dict[Degradation, list[tuple[Path, list[Pair]]]] = {}
+    for task, (folder, degraded, clean) in zip(named, sets, strict=True):
         if task is not None and task in wanted:
-            for split, pairs in _by_split(root, folder, pair_up(degraded, clean)):
-                found[split].pairs.setdefault(task, []).extend(pairs)
-    for split, photos in _clean_photos(root, in_pairs).items():
+            if clean is None:
+                raise InputError(f"{degraded[0]}: expected its clean partners beside it in {' or '.join(_CLEAN)}")
+            paired.setdefault(task, []).append((folder, pair_up(degraded, clean)))
+    found: dict[Split, Found] = {"train": Found(), "val": Found()}
+    for task, parts in paired.items():
+        for split, pairs in _by_split(root, parts).items():
+            found[split].pairs[task] = pairs
+    for split, photos in _clean_photos(root, sets).items():
         found[split].clean = photos
     for content in found.values():
         content.clean = content.clean or sorted({clean for pairs in content.pairs.values() for _, clean in pairs})
     if not any(content.clean for content in found.values()):
-        raise InputError(f"{root}: holds no image; expected a data tree like\n{EXPECTED_TREE}")
+        raise InputError(f"{root}: holds no image for {', '.join(tasks)}; expected a data tree like\n{EXPECTED_TREE}")
     return found
 
 
@@ -87,10 +114,13 @@ def pair_up(degraded: Iterable[Path], clean: Path) -> list[Pair]:
     no name fits but the counts agree is paired in sorted order (MoCE-IR's RainTrainL).
 
     Raises:
-        InputError: naming the first ten images without a partner.
+        InputError: there is no degraded image, or some have no partner (the first ten are named).
     """
+    degraded = list(degraded)
     partners = {_stem(path, clean): path for path in list_images(clean)}
     images = [(path, _stem(path, folder)) for folder in degraded for path in list_images(folder)]
+    if not images:
+        raise InputError(f"{degraded[0]}: holds no image; expected the degraded partners of those in {clean}")
     named = [(path, next((partners[s] for s in _partner_stems(stem) if s in partners), None)) for path, stem in images]
     missing = [path for path, partner in named if partner is None]
     if len(missing) == len(named) == len(partners):
@@ -110,52 +140,59 @@ def _partner_stems(stem: str) -> tuple[str, ...]:
     return stem, name, re.sub(r"^rain", "norain", name), name.split("_", 1)[0]
 
 
-def _pair_folders(root: Path) -> list[tuple[Path, list[Path], Path]]:
-    """(folder, its degraded subfolders, its clean subfolder) for every paired set below `root`."""
-    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())]
+def _degraded_sets(root: Path) -> list[_Set]:
     sets = []
-    for folder in folders:
+    inside: set[Path] = set()  # RESIDE's `synthetic` holds parts, which are no set of their own
+    for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
+        if inside.intersection((folder, *folder.parents)):
+            continue
         children = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
         parts = [child for name, child in children.items() if re.fullmatch(r"part\d+", name)]
         degraded = next(([children[name]] for name in _DEGRADED if name in children), parts)
         clean = next((children[name] for name in _CLEAN if name in children), None)
-        if degraded and clean:
-            sets.append((folder, degraded, clean))
-    return sets
+        if degraded:
+            sets.append(_Set(folder, degraded, clean))
+            inside |= {*degraded, clean} if clean else set()
+    paired = [s.folder for s in sets if s.clean]  # below a folder `rain`, say, that only names the task
+    return [s for s in sets if s.clean or not any(d in (f, *f.parents) for f in paired for d in s.degraded)]
 
 
-def _clean_photos(root: Path, in_pairs: set[Path]) -> dict[Split, list[Path]]:
+def _clean_photos(root: Path, sets: list[_Set]) -> dict[Split, list[Path]]:
     """Images outside paired sets: those whose path speaks of denoising if there are any, else all."""
+    in_pairs: set[Path | None] = set()
+    for folder, degraded, clean in sets:
+        if clean:  # beside GoPro's `blur` and `sharp` lies `blur_gamma`: not clean either
+            in_pairs |= {folder} if folder != root else {*degraded, clean}
     outside = [path for path in list_images(root) if not in_pairs.intersection(path.parents)]
     chosen = [p for p in outside if re.search(_NOISE_WORDS, " ".join(_words(root, p.parent)))] or outside
-    photos: dict[Split, list[Path]] = {"train": [], "val": []}
-    for folder in sorted({path.parent for path in chosen}):
-        files: list[Pair] = [(path, path) for path in chosen if path.parent == folder]
-        for split, pairs in _by_split(root, folder, files):
-            photos[split] += [clean for _, clean in pairs]
-    return photos
+    splits = _by_split(root, [(path.parent, [(path, path)]) for path in chosen])
+    return {split: [clean for _, clean in pairs] for split, pairs in splits.items()}
 
 
-def _by_split(root: Path, folder: Path, pairs: list[Pair]) -> list[tuple[Split, list[Pair]]]:
-    """All to the split that the path below `root` names; without one, every `_HELD_OUT`-th clean image validates."""
-    split = _match(_words(root, folder)[1:], _SPLIT_WORDS)
-    if split is not None:
-        return [(split, pairs)]
-    held_out = set(sorted({clean for _, clean in pairs})[::_HELD_OUT])
-    if len(held_out) == len({clean for _, clean in pairs}):
-        return [("train", pairs)]
-    return [
-        ("train", [pair for pair in pairs if pair[1] not in held_out]),
-        ("val", [pair for pair in pairs if pair[1] in held_out]),
-    ]
+def _by_split(root: Path, sets: Iterable[tuple[Path, list[Pair]]]) -> dict[Split, list[Pair]]:
+    """The pairs of each folder in the split that its path below `root` names.
+
+    Those of folders that name none train; where no folder validates, every `_HELD_OUT`-th of their clean images does.
+    """
+    splits: dict[Split, list[Pair]] = {"train": [], "val": []}
+    unnamed: list[Pair] = []
+    for folder, pairs in sets:
+        split = _match(_words(root, folder)[:-1], _SPLIT_WORDS)
+        (unnamed if split is None else splits[split]).extend(pairs)
+    photos = sorted({clean for _, clean in unnamed})
+    held_out = set() if splits["val"] or len(photos) == 1 else set(photos[::_HELD_OUT])
+    for pair in unnamed:
+        splits["val" if pair[1] in held_out else "train"].append(pair)
+    return splits
 
 
 def _words(root: Path, folder: Path) -> list[str]:
-    return [root.name.lower(), *(part.lower() for part in folder.relative_to(root).parts)]
+    """The names of the folders from below `root` down to `folder`, then that of `root`, which says least."""
+    return [*(part.lower() for part in folder.relative_to(root).parts), root.name.lower()]
 
 
 def _match(words: list[str], patterns: dict[Key, str]) -> Key | None:
-    """The key whose pattern the outermost word meets; "train" is no word about rain."""
+    """The key whose pattern the first word meets; "train" is no word about rain."""
     for word in words:
         for key, pattern in patterns.items():
             text = word if key == "train" else word.replace("train", "")

@@ -27,7 +27,7 @@ _WIDTH, _HEIGHT = 0xA002, 0xA003
 _ABOUT_THE_PICTURE: Final = frozenset(
     {269, 270, 271, 272, 282, 283, 296, 297, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
 )
-_XMP__ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:=[\"']|>)\s*)([0-9])")
+_XMP_ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:=[\"']|>)\s*)([0-9])")
 
 
 def bare(exif: bytes | None) -> bytes | None:
@@ -37,19 +37,17 @@ def bare(exif: bytes | None) -> bytes | None:
 
 def orientation(exif: bytes | None, xmp: bytes | None) -> int:
     """1..8, from EXIF or else from XMP; 1 where neither says."""
-    directory = directory_of(exif)
-    if directory is not None and _ORIENTATION in directory.entries:
-        return oriented(directory)
+    return orientation_of(directory_of(exif), xmp)
+
+
+def orientation_of(directory: ifd.Directory | None, xmp: bytes | None) -> int:
+    """As `orientation`, of a TIFF file's first directory."""
     found = _XMP_ORIENTATION.search(xmp or b"")
-    return _known(int(found[2])) if found else 1
-
-
-def oriented(directory: ifd.Directory) -> int:
-    """The orientation that a directory names, 1 where it names none or nonsense."""
-    try:
-        return _known(*directory.numbers(_ORIENTATION, 1)[:1])
-    except ValueError:
-        return 1
+    value: tuple[int, ...] = (int(found[2]),) if found else ()
+    if directory is not None and _ORIENTATION in directory.entries:
+        with suppress(ValueError):
+            value = directory.numbers(_ORIENTATION)[:1]
+    return value[0] if value and 1 <= value[0] <= 8 else 1
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -91,7 +89,7 @@ def with_size(exif: bytes | None, width: int, height: int) -> bytes | None:
     return bytes(block)
 
 
-def about_the_picture(directory: ifd.Directory) -> ifd.Fields:
+def about_the_picture(directory: ifd.Directory) -> dict[int, ifd.Field | ifd.Fields]:
     """The fields of a TIFF file's or EXIF block's first directory that outlive the layout of its bytes."""
     fields = _readable(directory, _ABOUT_THE_PICTURE.intersection(directory.entries))
     for tag in (_EXIF_IFD, _GPS_IFD):
@@ -117,10 +115,6 @@ def directory_of(exif: bytes | None) -> ifd.Directory | None:
         return ifd.Directory.first(io.BytesIO(exif)) if exif else None
     except ValueError:
         return None
-
-
-def _known(*value: int) -> int:
-    return value[0] if value and 1 <= value[0] <= 8 else 1
 
 
 def _overwrite(block: bytearray, directory: ifd.Directory, tag: int, number: int) -> None:

@@ -12,20 +12,22 @@ from typing import BinaryIO, Final, NamedTuple, Union
 
 Fields = Mapping[int, Union["Field", "Fields"]]
 
+BYTE: Final = 1
 SHORT: Final = 3
 LONG: Final = 4
 UNDEFINED: Final = 7
 LONG8: Final = 16
 
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_INTEGERS: Final = {1: "B", SHORT: "H", LONG: "I", 13: "I", LONG8: "Q", 18: "Q"}
+_WORDS: Final = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # a rational is two
+_INTEGERS: Final = {BYTE: "B", SHORT: "H", LONG: "I", 13: "I", LONG8: "Q", 18: "Q"}
 
 
 class Field(NamedTuple):
-    """A tag's value: its TIFF type, how many, and the bytes."""
+    """A tag's value: its TIFF type, how many of it, and the bytes."""
 
     kind: int
-    count: int
+    number: int
     data: bytes
 
 
@@ -34,7 +36,7 @@ class Entry(NamedTuple):
 
     at: int
     kind: int
-    count: int
+    number: int
 
 
 class Directory:
@@ -67,18 +69,19 @@ class Directory:
         if order is None or len(head) < 8:
             raise ValueError("no TIFF header")
         big = struct.unpack_from(order + "H", head, 2) == (43,)
-        return cls(file, *struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4), order, big)
+        (at,) = struct.unpack_from(order + ("Q" if big else "I"), head.ljust(16, b"\0"), 8 if big else 4)
+        return cls(file, at, order, big)
 
     def field(self, tag: int) -> Field | None:
         """The value of `tag`, or None where it is absent."""
         entry = self.entries.get(tag)
         if entry is None:
             return None
-        size = entry.count * _SIZES.get(entry.kind, 1)
+        size = entry.number * _SIZES.get(entry.kind, 1)
         at = entry.at + (12 if self.big else 8)
         if size > (8 if self.big else 4):
             (at,) = self._unpack(self._offset, at)
-        return Field(entry.kind, entry.count, self._read(at, size))
+        return Field(entry.kind, entry.number, self._read(at, size))
 
     def data(self, tag: int) -> bytes | None:
         """The bytes of `tag`'s value."""
@@ -92,7 +95,7 @@ class Directory:
             return default
         if field.kind not in _INTEGERS:
             raise ValueError(f"tag {tag} holds no unsigned integers")
-        return struct.unpack(f"{self.order}{field.count}{_INTEGERS[field.kind]}", field.data)
+        return struct.unpack(f"{self.order}{field.number}{_INTEGERS[field.kind]}", field.data)
 
     def sub(self, tag: int) -> Directory | None:
         """The directory to which `tag` points."""
@@ -124,19 +127,30 @@ def header(order: str, first: int, big: bool = False) -> bytes:
     return mark + (struct.pack(order + "HHHQ", 43, 8, 0, first) if big else struct.pack(order + "HI", 42, first))
 
 
+def swapped(fields: Fields) -> dict[int, Field | Fields]:
+    """The fields in the other byte order."""
+    return {tag: _swapped(item) if isinstance(item, Field) else swapped(item) for tag, item in fields.items()}
+
+
+def _swapped(field: Field) -> Field:
+    word = _WORDS.get(field.kind, 1)
+    words = (field.data[at : at + word][::-1] for at in range(0, len(field.data), word))
+    return field if word == 1 else field._replace(data=b"".join(words))
+
+
 def pack(fields: Fields, at: int, order: str, big: bool = False) -> bytes:
     """A directory that will stand at `at`, its values and the directories within it behind it."""
     offset, inline = ("Q", 8) if big else ("I", 4)
     start = at + len(fields) * (20 if big else 12) + (16 if big else 6)
     rows, tail = [], b""
     for tag, content in sorted(fields.items()):
-        kind, count, data = content if isinstance(content, Field) else Field(LONG8 if big else LONG, 1, b"")
+        kind, number, data = content if isinstance(content, Field) else Field(LONG8 if big else LONG, 1, b"")
         if len(data) > inline or not isinstance(content, Field):
             tail += b"\0" * (len(tail) % 2)  # offsets are even
             value = struct.pack(order + offset, start + len(tail))
             tail += data if isinstance(content, Field) else pack(content, start + len(tail), order, big)
         else:
             value = data.ljust(inline, b"\0")
-        rows.append(struct.pack(order + "HH" + offset, tag, kind, count) + value)
+        rows.append(struct.pack(order + "HH" + offset, tag, kind, number) + value)
     count = struct.pack(order + ("Q" if big else "H"), len(rows))
     return count + b"".join(rows) + struct.pack(order + offset, 0) + tail

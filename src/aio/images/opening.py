@@ -16,7 +16,8 @@ from PIL import Image, ImageFile
 from aio.errors import InputError
 
 MAX_PIXELS: Final = 89_478_485  # Pillow's limit: a quarter of a GiB of 24-bit pixels
-_RUNS_PROGRAMS: Final = frozenset({"EPS", "WMF"})  # Pillow hands them to Ghostscript and to Windows
+# Pillow hands EPS to Ghostscript and WMF to Windows, and IPTC may hold either.
+_RUNS_PROGRAMS: Final = frozenset({"EPS", "IPTC", "WMF"})
 
 _ALIASES: Final = {"MPO": "JPEG", "DIB": "BMP"}  # one family of files, read and written alike
 _KINDS: Final = (
@@ -36,7 +37,7 @@ _FAULTS: Final = (
     LookupError,
     ArithmeticError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,
     AssertionError,
     Warning,
     struct.error,

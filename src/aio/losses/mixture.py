@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aio.errors import InputError
+
 
 class Mixture:
     """`name -> (term, weight)`; a call gives the unweighted value of every term, `total` their weighted sum.
@@ -18,7 +20,7 @@ class Mixture:
     def __init__(self, **terms: tuple[nn.Module, float]) -> None:
         self.terms = {name: (term, weight) for name, (term, weight) in terms.items() if weight}
         if not self.terms:
-            raise ValueError("a loss needs at least one term with a weight above 0")
+            raise InputError("a loss needs at least one term whose weight is not 0")
 
     def __call__(self, restored: Tensor, clean: Tensor) -> dict[str, Tensor]:
         return {name: term(restored, clean) for name, (term, _) in self.terms.items()}

@@ -57,24 +57,26 @@ def _pretrained(weights: str | None) -> nn.Module:
     options: dict[str, Any] = {"features_only": True, "out_indices": _LAYERS}
     if weights is not None:
         if not Path(weights).is_file():
-            raise InputError(f"{weights}: no such file; expected the weights of VGG-16: {_HOW_TO}")
+            raise InputError(f"{weights}: no such file; expected the weights of VGG-16; {_HOW_TO}")
         return _load_from_file(timm.create_model(_MODEL, pretrained=False, **options), weights)
     try:
         return timm.create_model(_MODEL, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"the weights of VGG-16 cannot be downloaded ({type(error).__name__}): {_HOW_TO}") from error
+        raise InputError(f"the weights of VGG-16 cannot be downloaded ({type(error).__name__}); {_HOW_TO}") from error
 
 
 def _load_from_file(vgg: nn.Module, weights: str) -> nn.Module:
     try:
         stored = torch.load(weights, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"{weights}: not a file of plain weights ({error}): {_HOW_TO}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(f"{weights}: not a file of plain weights; {_HOW_TO}") from error
+    if not isinstance(stored, dict):
+        raise InputError(f"{weights}: holds a {type(stored).__name__}, expected a state dict; {_HOW_TO}")
     wanted = vgg.state_dict()
     # timm's feature extractor names `features_3` what both libraries store as `features.3`
-    renamed = {key.replace("features.", "features_"): value for key, value in stored.items()}
-    missing = sorted(set(wanted) - set(renamed))
-    if missing:
-        raise InputError(f"{weights}: not a VGG-16, {missing[0]} is missing: {_HOW_TO}")
+    renamed = {str(key).replace("features.", "features_"): value for key, value in stored.items()}
+    for key, value in wanted.items():
+        if getattr(renamed.get(key), "shape", None) != value.shape:
+            raise InputError(f"{weights}: not a VGG-16, {key} is missing or of another shape; {_HOW_TO}")
     vgg.load_state_dict({key: renamed[key] for key in wanted})
     return vgg

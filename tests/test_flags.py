@@ -1,0 +1,164 @@
+"""The field's short flags: each means its dotted option, and beats files wherever it stands."""
+
+import importlib
+import inspect
+import json
+
+import pytest
+
+from aio.errors import InputError
+from aio.flags import FLAGS, help_text, translate
+from aio.presets import list_presets, net_preset
+
+ROOT_OPTIONS = {"resume_from", "wblogger", "run_dir"}
+OWNERS = {
+    "model.net.init_args": "aio.nets.lora_restormer.LoraRestormer",
+    "model": "aio.task.RestorationTask",
+    "data": "aio.data.datamodule.RestorationData",
+    "trainer": "lightning.pytorch.Trainer",
+    "ema": "aio.callbacks.ema.EMA",
+    "loss": "aio.callbacks.mixed_loss.MixedLoss",
+}
+# flag -> the words of the command line, the option they become
+EXAMPLES = {
+    "model": ("restormer", f"--model.net={json.dumps(net_preset('restormer'))}"),
+    "de_type": ("lol derain", '--data.de_type=["lowlight", "derain"]'),
+    "trainset": ("paired", "--data.trainset=paired"),
+    "data_file_dir": ("a/b", "--data.data_file_dir=a/b"),
+    "epochs": ("120", "--trainer.max_epochs=120"),
+    "batch_size": ("4", "--data.batch_size=4"),
+    "patch_size": ("128", "--data.patch_size=128"),
+    "num_workers": ("0", "--data.num_workers=0"),
+    "lr": ("2e-4", "--model.lr=0.0002"),
+    "warmup_epochs": ("1.5", "--model.warmup_epochs=1.5"),
+    "num_gpus": ("2", "--trainer.devices=2"),
+    "devices": ("auto", "--trainer.devices=auto"),
+    "accum_grad": ("3", "--trainer.accumulate_grad_batches=3"),
+    "precision": ("bf16-mixed", "--trainer.precision=bf16-mixed"),
+    "gradient_clip_val": ("0.01", "--trainer.gradient_clip_val=0.01"),
+    "use_ema": ("true", "--ema.decay=0.999"),
+    "ema_decay": ("0.99", "--ema.decay=0.99"),
+    "loss_type": ("l1", "--loss.loss_type=l1"),
+    "perceptual_weight": ("0", "--loss.perceptual_weight=0.0"),
+    "edge_weight": ("0.1", "--loss.edge_weight=0.1"),
+    "use_dfrg": ("false", "--model.net.init_args.use_dfrg=false"),
+    "resume_from": ("last", "--resume_from=last"),
+    "fine_tune_from": ("net.pth", "--model.fine_tune_from=net.pth"),
+    "wblogger": ("derain", "--wblogger=derain"),
+    "ckpt_dir": ("runs/a", "--run_dir=runs/a"),
+}
+
+
+def test_every_flag_has_an_example():
+    assert list(EXAMPLES) == [flag.name for flag in FLAGS]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_flag_becomes_its_option(name):
+    words, option = EXAMPLES[name]
+    assert translate([f"--{name}", *words.split()]) == [option]
+    first, *others = words.split()
+    assert translate([f"--{name}={first}", *others]) == [option]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_option_of_a_flag_exists(flag):
+    owner, _, argument = flag.key.rpartition(".")
+    if not owner:
+        assert argument in ROOT_OPTIONS
+        return
+    module, _, name = OWNERS[owner].rpartition(".")
+    assert argument in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+
+
+def test_flags_beat_files_wherever_they_stand():
+    argv = ["--lr", "1e-3", "--config", "a.yaml", "--trainer.max_steps", "5", "-c", "b.yaml", "--config=c.yaml"]
+    assert translate([*argv, "--epochs", "2"]) == [
+        "--config=a.yaml",
+        "--config=b.yaml",
+        "--config=c.yaml",
+        "--model.lr=0.001",
+        "--trainer.max_steps",
+        "5",
+        "--trainer.max_epochs=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["derain", "dehaze"],
+        ["derain,dehaze"],
+        ["['derain', 'dehaze']"],
+        ['["derain", "dehaze"]'],
+        ["[derain, dehaze]"],
+        ["['derain',", "'dehaze']"],
+    ],
+)
+def test_lists_as_people_sweeps_and_yaml_write_them(words):
+    expected = ['--data.de_type=["derain", "dehaze"]']
+    assert translate(["--de_type", *words]) == expected
+    assert translate([f"--de_type={words[0]}", *words[1:]]) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("true", "true"), ("True", "true"), ("1", "true"), ("no", "false"), ("False", "false")]
+)
+def test_switches(word, value):
+    assert translate(["--use_dfrg", word]) == [f"--model.net.init_args.use_dfrg={value}"]
+
+
+def test_switch_without_a_word_is_on():
+    assert translate(["--use_dfrg"]) == ["--model.net.init_args.use_dfrg=true"]
+
+
+def test_flags_that_refine_another_may_stand_before_it():
+    dfrg, model = ["--use_dfrg", "true"], ["--model", "lora_restormer"]
+    assert translate([*dfrg, *model]) == translate([*model, *dfrg])
+    decay, ema = ["--ema_decay", "0.9"], ["--use_ema", "true"]
+    assert translate([*decay, *ema])[-1] == translate([*ema, *decay])[-1] == "--ema.decay=0.9"
+    no_ema = ["--use_ema", "false"]
+    assert translate([*decay, *no_ema])[-1] == translate([*no_ema, *decay])[-1] == "--ema.decay=0.0"
+
+
+def test_other_options_pass_as_they_are():
+    argv = ["--trainer.devices=2", "--data.val_size", "64", "--print_config", "--data.seed=1", "left"]
+    assert translate(argv) == argv
+    assert translate([]) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("--de_type snow", "--de_type snow: unknown degradation 'snow': choose from .*dehaze.*lol"),
+        ("--de_type [snow]", r"--de_type \[snow\]: unknown degradation 'snow': choose from .*dehaze.*lol"),
+        ("--de_type", "--de_type nothing: no degradation given: choose from .*derain"),
+        ("--trainset all", "--trainset all: choose from demo, synthetic, paired, mixed"),
+        ("--loss_type l3", "--loss_type l3: choose from l1, l2, charbonnier"),
+        ("--use_ema maybe", "--use_ema maybe: expected true or false"),
+        ("--epochs ten", "--epochs ten: expected a whole number"),
+        ("--epochs 1.5", "--epochs 1.5: expected a whole number"),
+        ("--lr fast", "--lr fast: expected a number"),
+        ("--num_gpus 0,1", "--num_gpus 0,1: expected a whole number or auto"),
+        ("--epochs 1 2", "--epochs 1 2: expected one value, got 2"),
+        ("--epochs", "--epochs nothing: expected one value, got 0"),
+        ("--config", "--config: expected a YAML file"),
+        ("derain --epochs 1", "unexpected 'derain': options start with --"),
+    ],
+)
+def test_bad_words_name_flag_value_and_expectation(argv, said):
+    with pytest.raises(InputError, match=f"^{said}"):
+        translate(argv.split())
+
+
+def test_unknown_model_lists_the_presets():
+    with pytest.raises(InputError, match=r"^--model restormr: unknown network 'restormr': choose from ") as caught:
+        translate(["--model", "restormr"])
+    for name in list_presets():
+        assert name in str(caught.value)
+
+
+def test_help_names_every_flag_with_its_purpose():
+    lines = help_text().splitlines()
+    for flag in FLAGS:
+        assert any(line.startswith(f"  --{flag.name} {flag.words} ") and line.endswith(flag.help) for line in lines)
