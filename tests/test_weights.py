@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import aio
 from aio.errors import InputError
-from aio.weights import build_net, check_weights, load_net, load_weights, open_net, read_checkpoint
+from aio.weights import build_net, check_weights, load_weights, open_net, read_checkpoint
 from training import TINY, tiny
 
 
@@ -69,14 +69,16 @@ def test_best_checkpoint_loads_as_the_averaged_net(finished_run):
     assert net.config["init_args"]["dim"] == TINY["dim"]
 
 
-def test_a_preset_is_loaded_by_name_and_fills_an_unnamed_checkpoint(tmp_path):
+def test_a_preset_is_loaded_by_name_and_an_unnamed_checkpoint_is_recognised(tmp_path):
     net = aio.load("restormer_tiny")
     assert not net.training
     torch.save({"params": net.state_dict()}, tmp_path / "weights.pth")
-    again = open_net(tmp_path / "weights.pth", "restormer_tiny")
-    assert torch.equal(again.output.weight, net.output.weight)
-    with pytest.raises(InputError, match=r"weights\.pth: does not say which net .* --model"):
-        aio.load(tmp_path / "weights.pth")
+    for model in ("restormer_tiny", None):
+        again = open_net(tmp_path / "weights.pth", model)
+        assert torch.equal(again.output.weight, net.output.weight)
+    torch.save({"params": {"a": torch.zeros(1)}}, tmp_path / "strange.pth")
+    with pytest.raises(InputError, match=r"strange\.pth: no network here"):
+        open_net(tmp_path / "strange.pth")
 
 
 class Bomb:
@@ -107,7 +109,7 @@ def test_only_our_nets_are_built(tmp_path, class_path):
     content = {"state_dict": {}, "hyper_parameters": {"net": {"class_path": class_path, "init_args": {"args": "true"}}}}
     torch.save(content, tmp_path / "evil.ckpt")
     with pytest.raises(InputError, match=r"evil\.ckpt: "):
-        load_net(tmp_path / "evil.ckpt")
+        open_net(tmp_path / "evil.ckpt")
 
 
 def test_arguments_that_do_not_fit_are_named():
@@ -156,7 +158,7 @@ def test_a_file_without_weights_is_named(tmp_path, content, says):
     with pytest.raises(InputError, match=rf"odd\.pth: {says}"):
         load_weights(tiny(), tmp_path / "odd.pth")
     with pytest.raises(InputError, match=r"odd\.pth: "):
-        load_net(tmp_path / "odd.pth")
+        open_net(tmp_path / "odd.pth")
 
 
 def faulty(fault: str) -> dict[str, torch.Tensor]:
@@ -197,4 +199,4 @@ def test_a_fault_names_file_and_key_and_leaves_the_net_alone(tmp_path, fault, sa
 def test_a_missing_file_is_named(tmp_path):
     for path in (tmp_path / "none.ckpt", tmp_path):
         with pytest.raises(InputError, match="no such file"):
-            load_net(path)
+            open_net(path)

@@ -56,7 +56,7 @@ class AioCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults=_TRAINER_DEFAULTS,
             auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # weights.load_net rebuilds the net from plain data
+            load_from_checkpoint_support=False,  # weights.open_net rebuilds the net from plain data
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -75,8 +75,6 @@ def _folder_tests(options: argparse.Namespace) -> tuple[int, Iterator[Test]]:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder")
     pairs = pair_up([degraded], clean)
-    if not pairs:
-        raise InputError(f"{degraded}: holds no image")
     check_files(pairs)
     task = None if options.de_type is None else one_degradation(options.de_type)
     told = TASK_ID[task] if task is not None and options.tell_task else None

@@ -17,6 +17,7 @@ from torch import Tensor
 from aio.errors import InputError
 from aio.nets.base import RestorationNet
 from aio.presets import net_preset
+from aio.recognise import recognise
 
 _WRAPPERS: Final = ("state_dict", "params_ema", "params", "net")
 _PREFIXES: Final = ("module.", "net.")
@@ -87,32 +88,30 @@ def check_weights(net: RestorationNet, path: str | Path) -> None:
 
 
 def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet:
-    """The net in `checkpoint`; `model` (a preset or YAML file) names it where the file does not, in eval mode.
+    """The net in `checkpoint` with its weights, in eval mode.
+
+    Which net it is, says `model` (a preset or YAML file), else the checkpoint if it is one of this package, else its
+    keys and shapes, as with the official releases.
 
     Raises:
-        InputError: the file cannot be read or does not fit.
+        InputError: the file cannot be read, is of no known net, or does not fit `model`.
     """
-    if model is None:
-        return load_net(checkpoint)
-    net = build_net(net_preset(model), model)
-    load_weights(net, checkpoint)
+    content = read_checkpoint(checkpoint)
+    state = state_dict_of(content, checkpoint)
+    if model is not None:
+        net = build_net(net_preset(model), model)
+    else:
+        shapes = {key: tuple(value.shape) for key, value in state.items()}
+        net = build_net(_named_net(content) or recognise(shapes, checkpoint), checkpoint)
+    _fill(net, state, checkpoint)
     return net.eval()
 
 
-def load_net(path: str | Path) -> RestorationNet:
-    """The net which a checkpoint of this package names, with its weights, in eval mode.
-
-    Raises:
-        InputError: the file cannot be read, or names no net of `aio.nets`.
-    """
-    checkpoint = read_checkpoint(path)
+def _named_net(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
+    """The net which a checkpoint of this package names."""
     named = checkpoint.get("hyper_parameters")
     config = named.get("net") if isinstance(named, dict) else None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: does not say which net it holds: name it too, for example --model restormer")
-    net = build_net(config, path)
-    _fill(net, state_dict_of(checkpoint, path), path)
-    return net.eval()
+    return config if isinstance(config, dict) else None
 
 
 def build_net(config: dict[str, Any], source: str | Path) -> RestorationNet:
