@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
+settings.register_profile("suite", deadline=None, derandomize=True)  # slow machines pass, and every run is the same
+settings.load_profile("suite")
 os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline")  # no test waits for a network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in as many processes as there are cores
 

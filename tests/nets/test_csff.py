@@ -9,6 +9,8 @@ from aio.nets.csff import CSFF
 def test_refined_map_is_gated_and_added():
     torch.manual_seed(0)
     net = CSFF(8)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
     encoder, decoder = torch.randn(2, 2, 8, 6, 5)
     first, _, second = net.conv_refine
     shrink, _, grow, _ = net.attention
@@ -21,3 +23,8 @@ def test_refined_map_is_gated_and_added():
     hidden = F.relu(dense(shrink, refined) + shrink.bias[:, None, None])
     gate = torch.sigmoid(dense(grow, hidden) + grow.bias[:, None, None])
     torch.testing.assert_close(net(encoder, decoder), refined * gate + merged)
+
+
+def test_starts_as_the_mean():
+    encoder, decoder = torch.randn(2, 2, 8, 6, 5)
+    torch.testing.assert_close(CSFF(8)(encoder, decoder), (encoder + decoder) / 2)

@@ -67,20 +67,18 @@ def _in_tiles(
         if progress:
             progress(1, 1)
         return result
-    total = torch.zeros(net.out_channels, height * net.scale, width * net.scale)
-    weights = torch.zeros(1, height * net.scale, width * net.scale)
-    for done, (top, left, tile_height, tile_width) in enumerate(boxes, start=1):
-        restored = _run(net, image[:, top : top + tile_height, left : left + tile_width], task)
-        ramp = _ramp(tile_height * net.scale, overlap * net.scale)[:, None] * _ramp(
-            tile_width * net.scale, overlap * net.scale
-        )
-        window = (
-            slice(None),
-            slice(top * net.scale, (top + tile_height) * net.scale),
-            slice(left * net.scale, (left + tile_width) * net.scale),
-        )
-        total[window] += restored * ramp
-        weights[window] += ramp
+    scale = net.scale
+    total = torch.zeros(net.out_channels, height * scale, width * scale)
+    weights = torch.zeros(height * scale, width * scale)
+    for done, (top, left, rows, columns) in enumerate(boxes, start=1):
+        restored = _run(net, image[:, top : top + rows, left : left + columns], task)
+        vertical = _weights(rows, overlap, inner=(top > 0, top + rows < height))
+        horizontal = _weights(columns, overlap, inner=(left > 0, left + columns < width))
+        weight = torch.outer(vertical, horizontal)
+        weight = weight.repeat_interleave(scale, dim=0).repeat_interleave(scale, dim=1)
+        window = (slice(top * scale, (top + rows) * scale), slice(left * scale, (left + columns) * scale))
+        total[(slice(None), *window)] += restored * weight
+        weights[window] += weight
         if progress:
             progress(done, len(boxes))
     return total.div_(weights).clamp_(0, 1)
@@ -100,10 +98,16 @@ def _intervals(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
     return [(start, side) for start in starts]
 
 
-def _ramp(length: int, overlap: int) -> Tensor:
-    """Weights of a tile along one side: rising over `overlap` pixels, 1, falling; nowhere 0."""
-    distance = torch.minimum(torch.arange(1, length + 1), torch.arange(length, 0, -1)).float()
-    return (distance / (overlap + 1)).clamp(max=1)
+def _weights(length: int, overlap: int, inner: tuple[bool, bool]) -> Tensor:
+    """Weights along one side of a tile: 1, but towards an `inner` end, which has a neighbour, a ramp down to 0.
+
+    The outermost quarter of the overlap weighs nothing, since there the tile's own padding shows.
+    """
+    margin = overlap // 4
+    rising = (torch.arange(1, length + 1) - margin).clamp(min=0) / (overlap - 2 * margin + 1)
+    start = rising.clamp(max=1) if inner[0] else torch.ones(length)
+    end = rising.flip(0).clamp(max=1) if inner[1] else torch.ones(length)
+    return torch.minimum(start, end)
 
 
 def _run(net: RestorationNet, image: Tensor, task: int | None) -> Tensor:

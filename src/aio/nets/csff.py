@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class CSFF(nn.Module):
-    """m = merge [encoder, decoder]; f = refine m; the result is f * gate(f) + m, all `(B, dim, H, W)`."""
+    """m = merge [encoder, decoder]; f = refine m; the result is f * gate(f) + m, all `(B, dim, H, W)`.
+
+    It starts as the mean of both maps, so that an untrained net passes them on at full strength.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -23,6 +26,9 @@ class CSFF(nn.Module):
         self.attention = nn.Sequential(
             nn.Conv2d(dim, dim // 4, kernel_size=1), nn.ReLU(), nn.Conv2d(dim // 4, dim, kernel_size=1), nn.Sigmoid()
         )
+        half = torch.eye(dim)[..., None, None] / 2
+        self.conv_merge.weight.data.copy_(torch.cat([half, half], dim=1))
+        nn.init.zeros_(self.conv_refine[2].weight)
 
     def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         merged = self.conv_merge(torch.cat([encoder, decoder], dim=1))

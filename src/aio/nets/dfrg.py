@@ -25,7 +25,7 @@ class DFRG(nn.Module):
             gates are doubled sigmoids whose last layers start at zero, so that the module starts near identity.
             Without them, it is the seed: `x * sigmoid(channel) * sigmoid(spatial)`.
         num_tasks: ids the experts can be told; -1 is unknown.
-        conv: makes the 1x1 convolutions from inputs, outputs and bias.
+        conv: makes the seed's 1x1 convolutions from inputs, outputs and bias; with experts they are dense.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class DFRG(nn.Module):
     ) -> None:
         super().__init__()
         hidden = dim // 4
+        if use_experts:
+            conv = pointwise  # on a map of one pixel, low rank has no context, and BatchNorm needs a batch
         self.use_experts = use_experts
         self.fc1 = conv(dim * 2, hidden)
         self.fc2 = conv(hidden, dim)

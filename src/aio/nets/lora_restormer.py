@@ -132,9 +132,9 @@ class LoraRestormer(RestorationNet):
     def __init__(
         self,
         *,
-        dim: int = 32,
-        num_blocks: Sequence[int] = (4, 6, 6, 8),
-        num_refinement_blocks: int = 4,
+        dim: int = 40,
+        num_blocks: Sequence[int] = (2, 2, 4, 7),
+        num_refinement_blocks: int = 1,
         ffn_expansion_factor: float = 2.66,
         gate: Gate = "headwise",
         lora: LowRank = "spatial",
@@ -165,7 +165,10 @@ class LoraRestormer(RestorationNet):
             return CSFF(width) if use_csff else Concatenate()
 
         def reduce(width: int) -> nn.Conv2d:
-            return nn.Conv2d(width if use_csff else width * 2, width, kernel_size=1, bias=False)
+            conv = nn.Conv2d(width if use_csff else width * 2, width, kernel_size=1, bias=False)
+            if use_csff:
+                nn.init.dirac_(conv.weight)
+            return conv
 
         self.patch_embed = OverlapPatchEmbed(3, dim)
         self.encoder_level1 = blocks(num_blocks[0], 1, dim)
