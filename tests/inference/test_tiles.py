@@ -15,8 +15,6 @@ from aio.nets.base import RestorationNet
 class Local(RestorationNet):
     """Two 3x3 convolutions: nothing further than two pixels away matters."""
 
-    multiple_of = 4
-
     def __init__(self, *, scale: int = 1, limit: int | None = None) -> None:
         super().__init__()
         self.scale, self.limit = scale, limit

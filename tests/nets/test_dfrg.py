@@ -1,11 +1,14 @@
 """DFRG: its gates and its experts computed by hand, and what the task id does."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from aio.nets.dfrg import DFRG, NUM_EXPERTS, UNKNOWN_TASK
+from aio.nets.lora import SpatialLowRankConv, pointwise
 
 BLIND = torch.full((3,), UNKNOWN_TASK)
 
@@ -61,6 +64,13 @@ def test_experts_are_mixed_by_features_and_task(image, task):
         gated = image[i] * channel[:, None, None] * 2 * spatial_gate(net, image)[i]
         expected.append(gated + mixed[16:, None, None])
     torch.testing.assert_close(net(image, torch.tensor(task)), torch.stack(expected))
+
+
+def test_low_rank_reaches_the_seed_only():
+    conv = partial(pointwise, kind="seed", ratio=0.8)
+    assert isinstance(DFRG(64, use_experts=False, conv=conv).fc1, SpatialLowRankConv)
+    net = DFRG(64, conv=conv)
+    assert {type(net.fc1), type(net.fc2), type(net.expert_selector[0])} == {nn.Conv2d}
 
 
 def test_starts_near_identity_and_at_it_without_experts(image):
