@@ -1,5 +1,6 @@
-"""LoRA-gate Restormer: the published sizes, plain Restormer when all is off, the gates, the task, one-image training."""
+"""LoRA-gate Restormer: published sizes, plain Restormer when all is off, gates, task, one-image training."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,12 @@ def test_our_presets_stay_within_their_budget(name, limit):
 
 
 def test_flagship_stays_within_its_macs():
-    # What does not grow with the image makes the scaled count of a small one an upper bound.
-    net, size = preset("lora_restormer").eval(), 128
-    counted = FlopCountAnalysis(net, torch.rand(1, 3, size, size)).unsupported_ops_warnings(False)
+    net, image = preset("lora_restormer").eval(), torch.rand(1, 3, 256, 256)
     with warnings.catch_warnings(action="ignore", category=FutureWarning), torch.no_grad():
-        assert counted.uncalled_modules_warnings(False).total() * (256 / size) ** 2 <= 42.5e9
+        from fvcore.nn import FlopCountAnalysis  # scripts a function as it is imported, and torch deprecates that
+
+        counted = FlopCountAnalysis(net, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        assert counted.total() <= 42.1e9
 
 
 def test_the_default_is_the_flagship():

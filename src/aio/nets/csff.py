@@ -18,17 +18,14 @@ class CSFF(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.conv_merge = nn.Conv2d(dim * 2, dim, kernel_size=1, bias=False)
-        self.conv_refine = nn.Sequential(
-            nn.Conv2d(dim, dim, kernel_size=3, padding=1, bias=False),
-            nn.GELU(),
-            nn.Conv2d(dim, dim, kernel_size=3, padding=1, bias=False),
-        )
+        first, second = (nn.Conv2d(dim, dim, kernel_size=3, padding=1, bias=False) for _ in range(2))
+        self.conv_refine = nn.Sequential(first, nn.GELU(), second)
         self.attention = nn.Sequential(
             nn.Conv2d(dim, dim // 4, kernel_size=1), nn.ReLU(), nn.Conv2d(dim // 4, dim, kernel_size=1), nn.Sigmoid()
         )
         half = torch.eye(dim)[..., None, None] / 2
         self.conv_merge.weight.data.copy_(torch.cat([half, half], dim=1))
-        nn.init.zeros_(self.conv_refine[2].weight)
+        nn.init.zeros_(second.weight)
 
     def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         merged = self.conv_merge(torch.cat([encoder, decoder], dim=1))

@@ -44,13 +44,14 @@ class DFRG(nn.Module):
         self.fc1 = conv(dim * 2, hidden)
         self.fc2 = conv(hidden, dim)
         self.expert_selector = nn.Sequential(conv(hidden, NUM_EXPERTS, bias=True))
-        self.spatial_gate = nn.Sequential(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False))
+        spatial = nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False)
+        self.spatial_gate = nn.Sequential(spatial)
         if use_experts:
             self.experts = nn.Parameter(torch.randn(NUM_EXPERTS, dim * 2) * 0.02)
             # Each task starts with a preference for one expert, or all experts would learn the same.
             self.task_logits = nn.Parameter(2 * torch.eye(NUM_EXPERTS)[torch.arange(num_tasks) % NUM_EXPERTS])
-            nn.init.zeros_(self.fc2.weight)
-            nn.init.zeros_(self.spatial_gate[0].weight)
+            for last in (*self.fc2.parameters(), spatial.weight):
+                nn.init.zeros_(last)
         else:
             # It counts and is stored, but gets no gradient, for which DistributedDataParallel would wait.
             self.expert_selector.requires_grad_(False)

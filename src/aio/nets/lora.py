@@ -57,7 +57,10 @@ class SpatialLowRankConv(nn.Module):
         super().__init__()
         self.conv_down = nn.Conv2d(inputs, rank, kernel_size=1, bias=False)
         norm = nn.BatchNorm2d(rank) if batch_norm else LayerNorm(rank)
-        self.spatial_context = nn.Sequential(_depthwise(rank), norm, nn.GELU(), _depthwise(rank))
+        last = _depthwise(rank)
+        if not batch_norm:
+            nn.init.zeros_(last.weight)
+        self.spatial_context = nn.Sequential(_depthwise(rank), norm, nn.GELU(), last)
         self.global_context = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(rank, rank // 4, kernel_size=1),
@@ -66,8 +69,6 @@ class SpatialLowRankConv(nn.Module):
             nn.Sigmoid(),
         )
         self.conv_up = nn.Conv2d(rank, outputs, kernel_size=1, bias=bias)
-        if not batch_norm:
-            nn.init.zeros_(self.spatial_context[3].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         down = self.conv_down(x)

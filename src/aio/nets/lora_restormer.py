@@ -84,7 +84,8 @@ class GatedBlock(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.ffn = GDFN(dim, ffn_expansion_factor)
         hidden = self.ffn.project_out.in_channels
-        self.ffn.project_in, self.ffn.project_out = ffn_conv(dim, hidden * 2), ffn_conv(hidden, dim)
+        self.ffn.add_module("project_in", ffn_conv(dim, hidden * 2))
+        self.ffn.add_module("project_out", ffn_conv(hidden, dim))
         self.gamma1 = nn.Parameter(torch.ones(1)) if dfrg is not None else None
         self.gamma2 = nn.Parameter(torch.ones(1)) if dfrg is not None else None
 
@@ -97,7 +98,7 @@ def _add(x: Tensor, branch: Tensor, gamma: Tensor | None) -> Tensor:
     return x + branch if gamma is None else torch.addcmul(x, branch, gamma.to(branch.dtype))
 
 
-class GatedBlocks(nn.Sequential):
+class GatedBlocks(nn.ModuleList):
     """Blocks in a row, each told the task."""
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:
@@ -155,10 +156,8 @@ class LoraRestormer(RestorationNet):
 
         def blocks(count: int, heads: int, width: int) -> GatedBlocks:
             return GatedBlocks(
-                *(
-                    GatedBlock(width, heads, ffn_expansion_factor, gate, attn_conv, ffn_conv, dfrg(width))
-                    for _ in range(count)
-                )
+                GatedBlock(width, heads, ffn_expansion_factor, gate, attn_conv, ffn_conv, dfrg(width))
+                for _ in range(count)
             )
 
         def skip(width: int) -> nn.Module:
