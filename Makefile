@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench notebooks clean
+.PHONY: help setup demo test test-slow lint format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,10 +45,7 @@ format: $(STAMP)  ## format the code
 	$(BIN)/ruff format
 
 bench: $(STAMP)  ## measure speed and write bench/RESULTS.md
-	$(BIN)/python -m bench.run
-
-notebooks: $(STAMP)  ## execute the notebooks
-	$(BIN)/python -m pytest --nbmake notebooks -q
+	$(BIN)/python bench/all.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) runs build dist src/*.egg-info

@@ -43,9 +43,7 @@ def table(durations: dict[str, float]) -> str:
         "to the device": total(lambda a: a.endswith(".batch_to_device")),
         "forward and loss": forward,
         "backward": backward,
-        "optimiser": total(lambda a: a.endswith(".optimizer_step"))
-        - forward
-        - backward,
+        "optimiser": total(lambda a: a.endswith(".optimizer_step")) - forward - backward,
         "callbacks": total(lambda a: a.startswith("[Callback]") and "train_batch" in a),
     }
     everything = sum(parts.values())

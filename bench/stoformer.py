@@ -53,15 +53,16 @@ def main() -> None:
         if name.endswith("relative_position_bias_table"):
             table.normal_()
     one_pass = StochasticBlock.attend
-    print(f"{SIZE} x {SIZE}, {len(ALL_OFFSETS)} offsets, {torch.get_num_threads()} threads, torch {torch.__version__}")
     ours, expected = seconds(lambda: net(image))
-    print(f"one pass (aio.nets.stoformer)  {ours:7.2f} s")
+    print(f"| Stoformer {SIZE} x {SIZE}, {len(ALL_OFFSETS)} offsets | seconds | times one pass | max difference |")
+    print("| --- | ---: | ---: | ---: |")
+    print(f"| one pass (aio.nets.stoformer) | {ours:.2f} | 1 | |")
     for loop in (naive_loop, loop_with_shared_projections):
         StochasticBlock.attend = loop  # type: ignore[method-assign]
         theirs, out = seconds(lambda: net(image), repeats=1)
         StochasticBlock.attend = one_pass  # type: ignore[method-assign]
         error = (out - expected).abs().max().item()
-        print(f"{loop.__name__:30} {theirs:7.2f} s = {theirs / ours:5.1f} x one pass, max difference {error:.1e}")
+        print(f"| {loop.__name__.replace('_', ' ')} | {theirs:.2f} | {theirs / ours:.1f} | {error:.1e} |")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -14,6 +15,7 @@ from aio.benchmarks import BENCHMARKS
 from aio.errors import InputError
 from aio.evaluate import main
 from aio.metrics import PROTOCOLS
+from aio.nets.grla_seed import GRLASeed
 
 
 @pytest.fixture
@@ -70,6 +72,12 @@ def test_the_demo_benchmark_runs_blind_or_told(finished_run, capsys):
 def test_bad_input_is_named(finished_run, words, says):
     with pytest.raises(InputError, match=says):
         main(["--checkpoint", str(finished_run / "best.ckpt"), *words])
+
+
+def test_a_net_for_other_images_is_refused(tmp_path):
+    torch.save({"params": GRLASeed(scale=2, dim=10, num_blocks=1).state_dict()}, tmp_path / "sr.pth")
+    with pytest.raises(InputError, match="GRLASeed takes 1 channels and gives 1 at 2 times the size"):
+        main(["--checkpoint", str(tmp_path / "sr.pth"), "--benchmark", "demo"])
 
 
 def test_unequal_pairs_are_named_before_the_run(folders, finished_run):

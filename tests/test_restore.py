@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from aio.errors import InputError
-from aio.images import read_photo
+from aio.images import read_photo, write_photo
+from aio.inference.photos import restore_photo
+from aio.nets.grla_seed import GRLASeed
 from aio.restore import main, plan
 
 
@@ -58,6 +60,15 @@ def test_a_bad_file_is_named_and_the_others_are_restored(album, finished_run, tm
     assert "broken.jpg" in said.err
     assert "4 of 5" in said.out
     assert not (tmp_path / "out" / "broken.jpg").exists()
+
+
+def test_super_resolution_enlarges_pixels_and_alpha(album, tmp_path):
+    net = GRLASeed(scale=2, dim=10, num_blocks=1, num_heads=2).eval()
+    photo = restore_photo(net, read_photo(album / "été" / "alpha.png"))
+    assert photo.pixels.shape == (74, 90, 3)
+    assert photo.alpha.shape == (74, 90)
+    write_photo(photo, tmp_path / "large.png")
+    assert read_photo(tmp_path / "large.png").pixels.shape == (74, 90, 3)
 
 
 def test_a_plan_never_overwrites(album, tmp_path):

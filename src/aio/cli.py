@@ -5,6 +5,7 @@ The only place where options are read. `config.yaml` in the run's folder reruns 
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,7 +29,7 @@ from aio.errors import InputError
 from aio.flags import translate
 from aio.presets import net_preset
 from aio.task import RestorationTask
-from aio.weights import check_weights, read_checkpoint
+from aio.weights import check_weights, read_checkpoint, require_rgb
 
 _TRAINER_DEFAULTS = {
     "max_epochs": 120,
@@ -48,6 +49,8 @@ class AioCLI(LightningCLI):
     """Parses `argv` (short flags, dotted options, `--config` files) and builds task, data and trainer."""
 
     def __init__(self, argv: Sequence[str]) -> None:
+        for name in ("lightning.pytorch", "lightning.fabric"):  # their hints and tips say nothing about this run
+            logging.getLogger(name).setLevel(logging.WARNING)
         super().__init__(
             RestorationTask,
             RestorationData,
@@ -106,6 +109,7 @@ class AioCLI(LightningCLI):
         Raises:
             InputError: before anything is written.
         """
+        require_rgb(self.model.net)
         self._check_data()
         self.config_init.loss.build()
         if self.resume_from is not None:

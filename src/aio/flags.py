@@ -121,7 +121,7 @@ FLAGS: Final = (
     Flag("perceptual_weight", "loss.perceptual_weight", "weight of the VGG-16 term; 0 needs no VGG", _number),
     Flag("edge_weight", "loss.edge_weight", "weight of the Sobel edge term", _number),
     Flag("use_dfrg", "model.net.init_args.use_dfrg", "DFRG in the LoRA-gated Restormer", _switch, "BOOL"),
-    Flag("resume_from", "resume_from", "checkpoint to go on from, exactly", _text, "CKPT"),
+    Flag("resume_from", "resume_from", "checkpoint to go on from; last: that of --ckpt_dir", _text, "CKPT"),
     Flag("fine_tune_from", "model.fine_tune_from", "checkpoint whose weights to start from", _text, "CKPT"),
     Flag("wblogger", "wblogger", "log to Weights & Biases under this project", _text, "PROJECT"),
     Flag("ckpt_dir", "run_dir", "the run's folder: config, checkpoints, metrics, gallery", _text, "DIR"),

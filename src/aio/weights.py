@@ -107,6 +107,15 @@ def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet
     return net.eval()
 
 
+def require_rgb(net: RestorationNet) -> None:
+    """Raises InputError unless `net` restores colour images at their own size, as the data and benchmarks here are."""
+    if (net.in_channels, net.out_channels, net.scale) != (3, 3, 1):
+        raise InputError(
+            f"{type(net).__name__} takes {net.in_channels} channels and gives {net.out_channels} at {net.scale} times "
+            "the size: expected a network for colour images at their own size"
+        )
+
+
 def _named_net(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
     """The net which a checkpoint of this package names."""
     named = checkpoint.get("hyper_parameters")

@@ -11,13 +11,17 @@ import skimage
 
 TRAIN = (
     "astronaut.png",
-    "motorcycle_left.png",
-    "motorcycle_right.png",
-    "rocket.jpg",
+    "brick.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
     "hubble_deep_field.jpg",
     "ihc.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "retina.jpg",
 )
-VAL = ("chelsea.png", "coffee.png")
+VAL = ("chelsea.png", "rocket.jpg")
 
 
 def demo_photos(split: str) -> list[Path]:

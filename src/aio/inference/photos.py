@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 
 from aio.errors import InputError
-from aio.images import Photo, read_photo, write_photo
+from aio.images import Photo, output_format, read_photo, write_photo
 from aio.inference.tiles import Tile, restore_image
 from aio.nets.base import RestorationNet
 
@@ -19,7 +20,8 @@ from aio.nets.base import RestorationNet
 def restore_photo(net: RestorationNet, photo: Photo, *, task: int | None = None, tile: Tile = "auto") -> Photo:
     """`photo` with its pixels restored; all else is kept.
 
-    A gray photograph goes through a colour net as three equal channels, and their mean comes back.
+    A gray photograph goes through a colour net as three equal channels, and their mean comes back. A colour photograph
+    comes gray out of a gray net. Where the net enlarges, alpha is enlarged too.
 
     Raises:
         InputError: the net takes neither colour nor gray images.
@@ -30,7 +32,8 @@ def restore_photo(net: RestorationNet, photo: Photo, *, task: int | None = None,
     pixels = _with_channels(photo.pixels, net.in_channels)
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
     restored = restore_image(net, image, task=task, tile=tile).permute(1, 2, 0).numpy()
-    return replace(photo, pixels=_with_channels(restored, channels))
+    alpha = None if photo.alpha is None else _resized(photo.alpha, restored.shape[:2])
+    return replace(photo, pixels=_with_channels(restored, channels), alpha=alpha)
 
 
 def restore_files(
@@ -40,10 +43,21 @@ def restore_files(
     failures = []
     for source, target in track(jobs, description="restoring"):
         try:
-            write_photo(restore_photo(net, read_photo(source), task=task, tile=tile), target)
+            photo = read_photo(source)
+            output_format(photo, target, scale=net.scale)  # says what cannot be written before the long work
+            write_photo(restore_photo(net, photo, task=task, tile=tile), target)
         except (InputError, OSError) as error:
             failures.append(str(error))
     return failures
+
+
+def _resized(alpha: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`alpha (H, W)` at the size that super-resolution gave the pixels, bicubic."""
+    if alpha.shape == shape:
+        return alpha
+    height, width = shape
+    enlarged = Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(enlarged).clip(0, 1)
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
