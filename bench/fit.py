@@ -1,6 +1,6 @@
 """Where the time of a training goes: data, forward, backward, optimiser, callbacks. `python bench/fit.py`
 
-Runs the demo's configuration for one epoch and prints a Markdown table from Lightning's profiler.
+Runs 120 steps of the demo's configuration and prints a Markdown table from Lightning's profiler.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ def main() -> None:
     root = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         cli = AioCLI(
-            ["--config", str(root / "conf/fit/demo.yaml"), "--epochs", "2", "--ckpt_dir", folder, *sys.argv[1:]]
+            [
+                "--config",
+                str(root / "conf/fit/demo.yaml"),
+                "--epochs",
+                "2",
+                "--data.samples_per_epoch",
+                "480",
+                "--ckpt_dir",
+                folder,
+                *sys.argv[1:],
+            ]
         )
         profiler = SimpleProfiler()
         cli.trainer.profiler = profiler

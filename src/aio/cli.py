@@ -56,6 +56,7 @@ class AioCLI(LightningCLI):
             RestorationData,
             run=False,
             args=translate(argv),
+            parser_kwargs={"prog": "aio fit"},
             seed_everything_default=0,
             trainer_defaults=_TRAINER_DEFAULTS,
             auto_configure_optimizers=False,
