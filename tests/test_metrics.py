@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
 from aio.errors import InputError
 from aio.metrics import PROTOCOLS, Protocol, Score, ScoreTable, find_protocol, psnr, sr_y, ssim
@@ -350,3 +351,11 @@ def test_two_processes_give_the_table_of_one(tmp_path):
         assert tuple(together["mean"]) == alone.mean()
         assert together["csv"] == alone.to_csv()
         assert "two images of derain are named 'x'" in together["refused"]
+
+
+@pytest.mark.parametrize("sigma", [5, 25])
+def test_psnr_equals_torchmetrics(sigma):
+    clean = golden_input((2, 3, 21, 34), 3)
+    noisy = (clean + sigma / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    expected = [torchmetrics_psnr(n, c, data_range=1.0) for n, c in zip(noisy, clean, strict=True)]
+    assert psnr(noisy, clean).tolist() == pytest.approx([e.item() for e in expected], abs=1e-4)
