@@ -80,6 +80,14 @@ def test_a_net_for_other_images_is_refused(tmp_path):
         main(["--checkpoint", str(tmp_path / "sr.pth"), "--benchmark", "demo"])
 
 
+def test_a_benchmark_measures_on_its_own_sets(plant, finished_run, tmp_path, capsys):
+    root = plant({"test/denoise/bsd68": "a.png b.png", "test/denoise/kodak24": "c.png"})
+    words = ["--checkpoint", str(finished_run / "best.ckpt"), "--data_file_dir", str(root), "--de_type", "denoise_25"]
+    for benchmark, images in {"aio3": {"a.png", "b.png"}, "own": {"a.png", "b.png", "c.png"}}.items():
+        main([*words, "--benchmark", benchmark, "--save_dir", str(tmp_path / benchmark)])
+        assert {path.name for path in (tmp_path / benchmark / "denoise_25").iterdir()} == images
+
+
 def test_unequal_pairs_are_named_before_the_run(folders, finished_run):
     Image.new("RGB", (9, 9)).save(folders / "high" / "3.png")
     words = ["--degraded_dir", str(folders / "low"), "--clean_dir", str(folders / "high")]

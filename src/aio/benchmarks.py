@@ -6,7 +6,8 @@ degradation are left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from aio.errors import InputError
@@ -24,6 +25,8 @@ class Benchmark:
         protocol: of PSNR and SSIM, see `aio.metrics.PROTOCOLS`.
         sets: the test sets, for people.
         published: method -> PSNR per task.
+        preferred: task -> what the path of its images says; others are left out where some say it. A tree may hold
+            CBSD68 beside Kodak24, or both halves of SOTS.
         trainset: where the images come from, see `aio.data.datamodule.RestorationData`; all but `demo` need a root.
     """
 
@@ -32,6 +35,7 @@ class Benchmark:
     protocol: str
     sets: str
     published: dict[str, tuple[float, ...]]
+    preferred: Mapping[Degradation, str] = field(default_factory=dict)
     trainset: Trainset = "paired"
 
 
@@ -44,6 +48,12 @@ _FIVE: Final[tuple[Degradation, ...]] = (
     "deblur",
     "lowlight",
 )
+_OFFICIAL: Final[Mapping[Degradation, str]] = {
+    "denoise_15": "bsd68",
+    "denoise_25": "bsd68",
+    "denoise_50": "bsd68",
+    "dehaze": "outdoor",
+}
 _ALL: Final = (
     Benchmark(
         name="demo",
@@ -66,6 +76,7 @@ _ALL: Final = (
         tasks=("dehaze", "derain", "denoise_15", "denoise_25", "denoise_50"),
         protocol="promptir",
         sets="SOTS-outdoor (500), Rain100L (100), CBSD68 (68)",
+        preferred=_OFFICIAL,
         published={
             "AirNet": (27.94, 34.90, 33.92, 31.26, 28.00),
             "PromptIR": (30.58, 36.37, 33.98, 31.31, 28.06),
@@ -79,6 +90,7 @@ _ALL: Final = (
         tasks=("dehaze", "derain", "denoise_25", "deblur", "lowlight"),
         protocol="promptir",
         sets="SOTS-outdoor (500), Rain100L (100), CBSD68 (68), GoPro (1111), LOL-v1 (15)",
+        preferred=_OFFICIAL,
         published={
             "AirNet": (21.04, 32.98, 30.91, 24.35, 18.18),
             "Restormer": (24.09, 34.81, 31.49, 27.22, 20.41),

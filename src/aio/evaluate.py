@@ -6,6 +6,7 @@ Or on any two folders: `--degraded_dir D --clean_dir G`.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from aio.files import write_text
 from aio.vocabulary import DEGRADATIONS, TASK_ID, one_degradation
 
 if TYPE_CHECKING:
+    from aio.data.datamodule import WholeImages
     from aio.inference.measure import Test
     from aio.metrics import ScoreTable
 
@@ -55,13 +57,26 @@ def _benchmark_tests(benchmark: Benchmark, options: argparse.Namespace) -> tuple
     tasks: Sequence[str] = [options.de_type] if options.de_type else benchmark.tasks
     data = RestorationData(de_type=tasks, data_file_dir=options.data_file_dir, trainset=benchmark.trainset)
     samples = WholeImages(data.sources("val"), seed=data.seed)
+    keys = _preferred(samples, benchmark)
 
     def tests() -> Iterator[Test]:
-        for sample in (samples[i] for i in range(len(samples))):
+        for sample in (samples[key] for key in keys):
             told = sample["task"] if options.tell_task else None
             yield Test(DEGRADATIONS[sample["task"]], told, sample["name"], sample["degraded"], sample["clean"])
 
-    return len(samples), tests()
+    return len(keys), tests()
+
+
+def _preferred(samples: WholeImages, benchmark: Benchmark) -> list[int]:
+    """Keys of the images that belong to the benchmark's own sets, where their paths say so."""
+    keys: list[int] = []
+    for number, source in enumerate(samples.sources):
+        own = [key for key, (owner, _) in enumerate(samples.index) if owner == number]
+        pattern = benchmark.preferred.get(source.task, "")
+        files = source.files()
+        named = [key for key in own if re.search(pattern, str(files[samples.index[key][1]][0]).lower())]
+        keys += named or own
+    return keys
 
 
 def _folder_tests(options: argparse.Namespace) -> tuple[int, Iterator[Test]]:
