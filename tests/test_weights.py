@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import aio
 from aio.errors import InputError
-from aio.weights import build_net, check_weights, load_weights, open_net, read_checkpoint
+from aio.weights import build_net, check_weights, load_weights, open_net, place, read_checkpoint
 from training import TINY, tiny
 
 
@@ -194,6 +194,13 @@ def test_a_fault_names_file_and_key_and_leaves_the_net_alone(tmp_path, fault, sa
         with pytest.raises(InputError, match=rf"wrong\.pth: .*{says}"):
             attempt(net, tmp_path / "wrong.pth")
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_a_device_that_is_not_there_is_named():
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(InputError, match=f"--device {device}: cannot be used here"):
+            place(tiny(), device)
+    assert next(place(tiny(), "auto").parameters()).device.type in ("cpu", "cuda")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -25,11 +25,11 @@ def load(source: str | Path, *, model: str | None = None, device: str = "cpu") -
         aio.errors.InputError: there is no such preset or file, or it cannot be read.
     """
     from aio.presets import list_presets, net_preset
-    from aio.weights import build_net, open_net
+    from aio.weights import build_net, open_net, place
 
     if str(source) in list_presets():
-        return build_net(net_preset(str(source)), source).eval().to(device)
-    return open_net(source, model).to(device)
+        return place(build_net(net_preset(str(source)), source).eval(), device)
+    return place(open_net(source, model), device)
 
 
 def list_models() -> dict[str, Preset]:

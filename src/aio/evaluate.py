@@ -38,9 +38,9 @@ def main(argv: Sequence[str]) -> None:
     count, tests = _benchmark_tests(benchmark, options) if benchmark else _folder_tests(options)
 
     from aio.inference.measure import measure
-    from aio.weights import open_net, require_rgb
+    from aio.weights import open_net, place, require_rgb
 
-    net = open_net(options.checkpoint, options.model).to(options.device)
+    net = place(open_net(options.checkpoint, options.model), options.device)
     require_rgb(net)
     scores = measure(net, tests, count=count, protocol=protocol, tile=options.tile, save_dir=options.save_dir)
     _report(scores, options.checkpoint, benchmark, options.save_dir)

@@ -19,10 +19,10 @@ def main(argv: Sequence[str]) -> int:
 
     from aio.inference.photos import restore_files
     from aio.vocabulary import TASK_ID, one_degradation
-    from aio.weights import open_net
+    from aio.weights import open_net, place
 
     task = None if options.de_type is None else TASK_ID[one_degradation(options.de_type)]
-    net = open_net(options.checkpoint, options.model).to(options.device)
+    net = place(open_net(options.checkpoint, options.model), options.device)
     failures = restore_files(net, jobs, task=task, tile=options.tile)
     for message in failures:
         sys.stderr.write(f"not restored: {message}\n")

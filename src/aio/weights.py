@@ -107,6 +107,20 @@ def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet
     return net.eval()
 
 
+def place(net: RestorationNet, device: str) -> RestorationNet:
+    """`net` on `device`; `auto` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return net.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise InputError(f"--device {device}: cannot be used here ({_first_line(error)})") from error
+
+
 def require_rgb(net: RestorationNet) -> None:
     """Raises InputError unless `net` restores colour images at their own size, as the data and benchmarks here are."""
     if (net.in_channels, net.out_channels, net.scale) != (3, 3, 1):

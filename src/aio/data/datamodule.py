@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Final, Literal, TypedDict, get_args
 
 import lightning as L
 import torch
@@ -23,6 +24,7 @@ from aio.data.sources import EXPECTED_TREE, Found, Split, discover
 from aio.errors import InputError
 from aio.vocabulary import TASK_ID, Degradation, expand
 
+_WORKERS: Final = min(4, os.cpu_count() or 1)
 Trainset = Literal["demo", "synthetic", "paired", "mixed"]
 
 
@@ -49,7 +51,7 @@ class RestorationData(L.LightningDataModule):
         samples_per_epoch: length of an epoch over all devices.
         weights: share of a degradation in an epoch, 1 where none is given.
         sigma_range: noise levels of `denoise_blind`, on the 0-255 scale.
-        num_workers: loader processes per device.
+        num_workers: loader processes per device; by default four, or as many as there are cores.
         val_images: at most so many validation images per degradation; all by default.
         val_size: validation images are cropped to this side at their centre; whole by default.
         seed: of order, crops, flips and degradations.
@@ -66,7 +68,7 @@ class RestorationData(L.LightningDataModule):
         samples_per_epoch: int = 10_000,
         weights: dict[str, float] | None = None,
         sigma_range: tuple[float, float] = (0.0, 50.0),
-        num_workers: int = 4,
+        num_workers: int = _WORKERS,
         val_images: int | None = None,
         val_size: int | None = None,
         seed: int = 0,
