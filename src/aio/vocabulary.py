@@ -11,10 +11,22 @@ from typing import Final, Literal, get_args
 from aio.errors import InputError
 
 Degradation = Literal[
-    "denoise_15", "denoise_25", "denoise_50", "derain", "dehaze", "deblur", "lowlight", "denoise_blind"
+    "denoise_15",
+    "denoise_25",
+    "denoise_50",
+    "derain",
+    "dehaze",
+    "deblur",
+    "lowlight",
+    "denoise_blind",
+    "sr_x2",
+    "sr_x3",
+    "sr_x4",
 ]
 DEGRADATIONS: Final[tuple[Degradation, ...]] = get_args(Degradation)
 TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRADATIONS)}
+
+SCALES: Final[dict[Degradation, int]] = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4}  # all others keep the size
 
 _SIGMAS: Final[tuple[Degradation, ...]] = ("denoise_15", "denoise_25", "denoise_50")
 ALIASES: Final[dict[str, tuple[Degradation, ...]]] = {

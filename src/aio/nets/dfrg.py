@@ -33,7 +33,7 @@ class DFRG(nn.Module):
         dim: int,
         *,
         use_experts: bool = True,
-        num_tasks: int = 16,
+        num_tasks: int = 32,
         conv: Pointwise = pointwise,
     ) -> None:
         super().__init__()

@@ -144,7 +144,7 @@ class LoraRestormer(RestorationNet):
         use_dfrg: bool = True,
         use_experts: bool = True,
         use_csff: bool = True,
-        num_tasks: int = 16,
+        num_tasks: int = 32,
     ) -> None:
         super().__init__()
         attn_conv = partial(pointwise, kind=lora, ratio=lora_ratio_attn)
