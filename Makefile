@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench clean
+.PHONY: help setup demo test test-slow lint format bench sweep clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ format: $(STAMP)  ## format the code
 
 bench: $(STAMP)  ## measure speed and write bench/RESULTS.md
 	$(BIN)/python bench/all.py
+
+sweep: $(STAMP)  ## what each part of the net brings: an ablation on the embedded photographs, in runs/
+	$(BIN)/aio sweep conf/sweep/components.yaml --local
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) runs build dist src/*.egg-info

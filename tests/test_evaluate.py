@@ -16,6 +16,7 @@ from aio.errors import InputError
 from aio.evaluate import main
 from aio.metrics import PROTOCOLS
 from aio.nets.grla_seed import GRLASeed
+from aio.nets.restormer import Restormer
 
 
 @pytest.fixture
@@ -64,8 +65,12 @@ def test_the_demo_benchmark_runs_blind_or_told(finished_run, capsys):
         (["--benchmark", "aio7"], r"unknown benchmark 'aio7': choose from demo, own, aio3, aio5"),
         (["--benchmark", "aio5"], "give their root by --data_file_dir"),
         (["--benchmark", "demo", "--protocol", "mine"], "unknown protocol 'mine': choose from aio"),
-        (["--degraded_dir", "x"], "go together"),
+        (["--degraded_dir", "x"], "say what to measure on"),
+        (["--clean_dir", "x"], "goes with --degraded_dir D, or with --de_type T"),
+        (["--clean_dir", "x", "y", "--degraded_dir", "z"], "goes with one --clean_dir"),
         (["--degraded_dir", "/none", "--clean_dir", "/none"], "/none: no such folder"),
+        (["--clean_dir", "/none", "--de_type", "derain"], "/none: no such folder"),
+        (["--clean_dir", ".", "--de_type", "denoise"], "means denoise_15, denoise_25, denoise_50: name one"),
         (["--benchmark", "demo", "--de_type", "fog"], "unknown degradation 'fog'"),
     ],
 )
@@ -76,8 +81,14 @@ def test_bad_input_is_named(finished_run, words, says):
 
 def test_a_net_for_other_images_is_refused(tmp_path):
     torch.save({"params": GRLASeed(scale=2, dim=10, num_blocks=1).state_dict()}, tmp_path / "sr.pth")
-    with pytest.raises(InputError, match="GRLASeed takes 1 channels and gives 1 at 2 times the size"):
+    with pytest.raises(InputError, match=r"GRLASeed enlarges 2 times \(--de_type sr_x2\), but the clean images are 1"):
         main(["--checkpoint", str(tmp_path / "sr.pth"), "--benchmark", "demo"])
+    dual = Restormer(
+        dim=8, num_blocks=[1] * 4, heads=[1] * 4, num_refinement_blocks=1, dual_pixel_task=True, inp_channels=6
+    )
+    torch.save({"params": dual.state_dict()}, tmp_path / "dual.pth")
+    with pytest.raises(InputError, match="Restormer takes 6 channels and gives 3: expected gray or colour images"):
+        main(["--checkpoint", str(tmp_path / "dual.pth"), "--benchmark", "demo"])
 
 
 def test_a_benchmark_measures_on_its_own_sets(plant, finished_run, tmp_path, capsys):

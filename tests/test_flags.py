@@ -16,6 +16,7 @@ OWNERS = {
     "model": "aio.task.RestorationTask",
     "data": "aio.data.datamodule.RestorationData",
     "trainer": "lightning.pytorch.Trainer",
+    "adapter": "aio.callbacks.adapt.Adapt",
     "ema": "aio.callbacks.ema.EMA",
     "loss": "aio.callbacks.mixed_loss.MixedLoss",
 }
@@ -41,9 +42,11 @@ EXAMPLES = {
     "loss_type": ("l1", "--loss.loss_type=l1"),
     "perceptual_weight": ("0", "--loss.perceptual_weight=0.0"),
     "edge_weight": ("0.1", "--loss.edge_weight=0.1"),
+    "frequency_weight": ("0.1", "--loss.frequency_weight=0.1"),
     "use_dfrg": ("false", "--model.net.init_args.use_dfrg=false"),
     "resume_from": ("last", "--resume_from=last"),
     "fine_tune_from": ("net.pth", "--model.fine_tune_from=net.pth"),
+    "lora_rank": ("8", "--adapter.rank=8"),
     "wblogger": ("derain", "--wblogger=derain"),
     "ckpt_dir": ("runs/a", "--run_dir=runs/a"),
 }

@@ -7,16 +7,20 @@ import math
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from aio.errors import InputError
 from aio.losses.edge import EdgeDifference, EdgeWeighted, sobel
+from aio.losses.frequency import Frequency
 from aio.losses.mixture import Mixture
 from aio.losses.perceptual import Perceptual
-from aio.losses.pixel import L1, L2, PIXEL_LOSSES, Charbonnier
+from aio.losses.pixel import L1, L2, PIXEL_LOSSES, Charbonnier, NegativePSNR
 
 RESTORED = torch.tensor([0.0, 0.5, 1.0, 0.25]).view(1, 1, 2, 2)
 CLEAN = torch.tensor([0.0, 0.0, 0.5, 0.5]).view(1, 1, 2, 2)
@@ -52,8 +56,10 @@ def noisy_pair(seed=0, side=16):
         (L1(), (0 + 0.5 + 0.5 + 0.25) / 4),
         (L2(), (0 + 0.25 + 0.25 + 0.0625) / 4),
         (Charbonnier(eps=0.5), (0.5 + 2 * math.sqrt(0.5) + math.sqrt(0.0625 + 0.25)) / 4),
+        (NegativePSNR(), 10 * math.log10((0 + 0.25 + 0.25 + 0.0625) / 4)),
+        (Frequency(), (0.75 + 0.25 + 0.25 + 1.25) / 8),  # of sums and differences; all imaginary parts are 0
     ],
-    ids=["l1", "l2", "charbonnier"],
+    ids=["l1", "l2", "charbonnier", "psnr", "frequency"],
 )
 def test_pixel_losses_by_hand(loss, expected):
     assert loss(RESTORED, CLEAN).item() == pytest.approx(expected, rel=1e-6)
@@ -65,6 +71,34 @@ def test_charbonnier_is_eps_at_its_foot_with_a_gradient_of_zero():
     loss.backward()
     assert loss.item() == pytest.approx(1e-3, rel=1e-6)
     assert restored.grad.abs().max() == 0
+
+
+def test_negative_psnr_is_the_mean_over_images_and_has_a_floor():
+    black = torch.zeros(2, 3, 4, 4)
+    grays = torch.tensor([0.1, 0.001]).view(2, 1, 1, 1).expand_as(black)
+    assert NegativePSNR()(grays, black).item() == pytest.approx((-20 - 60) / 2, abs=0.03)
+    assert NegativePSNR()(black, black).item() == pytest.approx(-80)
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_frequency_against_numpy(height, width):
+    rng = np.random.default_rng([height, width])
+    restored, clean = rng.random((2, 2, 3, height, width), dtype=np.float32)
+    apart = np.fft.rfft2(restored) - np.fft.rfft2(clean)
+    expected = (np.abs(apart.real).mean() + np.abs(apart.imag).mean()) / 2
+    assert Frequency()(torch.from_numpy(restored), torch.from_numpy(clean)).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 9), (64, 32)])
+def test_a_constant_offset_costs_about_itself_in_frequency(height, width):
+    clean = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    expected = 0.25 * width / (2 * (width // 2 + 1))
+    assert Frequency()(clean - 0.25, clean).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_white_noise_costs_in_frequency_as_its_deviation_and_the_side():
+    noise = 0.1 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert Frequency()(noise, torch.zeros_like(noise)).item() == pytest.approx(0.1 * 128 / math.sqrt(math.pi), rel=0.02)
 
 
 def test_sobel_by_hand():
@@ -105,7 +139,9 @@ def test_edge_weighted_of_a_black_image_is_l1():
     assert EdgeWeighted()(restored, black).item() == pytest.approx(restored.mean().item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("loss", [*(kind() for kind in PIXEL_LOSSES.values()), EdgeDifference(), EdgeWeighted()])
+@pytest.mark.parametrize(
+    "loss", [*(kind() for kind in PIXEL_LOSSES.values()), EdgeDifference(), EdgeWeighted(), Frequency()]
+)
 def test_losses_are_float32_under_bfloat16(loss):
     restored, clean = noisy_pair()
     with torch.autocast("cpu", torch.bfloat16):
@@ -198,6 +234,18 @@ def test_mixture_names_its_terms_and_weighs_their_sum():
     terms = mixture(RESTORED, CLEAN)
     assert {name: value.item() for name, value in terms.items()} == {"l1": 0.3125, "l2": 0.140625}
     assert mixture.total(terms).item() == 2 * 0.3125 + 0.5 * 0.140625
+
+
+def test_a_factor_scales_the_sum_alone_and_at_zero_keeps_the_graph():
+    mixture, restored = Mixture(l1=(L1(), 2.0)), RESTORED.clone().requires_grad_()
+    mixture.factor = 0.0
+    terms = mixture(restored, CLEAN)
+    total = mixture.total(terms)
+    total.backward()
+    assert (terms["l1"].item(), total.item()) == (0.3125, 0)
+    assert not restored.grad.any()
+    mixture.factor = 1.0
+    assert mixture.total(terms).item() == 2 * 0.3125
 
 
 def test_mixture_without_a_term_is_refused():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
@@ -54,7 +55,7 @@ def skimage_ssim(restored, clean, **options):
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"sigma{pair['sigma']}")
 def test_protocols_equal_the_official_evaluation_codes(pair, name):
     restored, clean = noisy_pair(tuple(pair["shape"]), pair["sigma"], pair["seed"])
-    (score,) = find_protocol(name).scores(restored, clean)
+    (score,) = find_protocol(name, scale=4 if name == "sr_y" else 1).scores(restored, clean)
     expected = pair[OFFICIAL_NAMES[name]]
     assert score.psnr == pytest.approx(expected["psnr"], abs=1e-4)
     assert score.ssim == pytest.approx(expected["ssim"], abs=1e-5)
@@ -137,6 +138,8 @@ def test_misuse_is_refused():
         InputError, match="choose from aio, basicsr_rgb, matlab_y, moce_ir, promptir, restormer_y, sr_y"
     ):
         find_protocol("ssim")
+    with pytest.raises(InputError, match="promptir is for images that keep their size: with 2 times the size use sr_y"):
+        find_protocol("promptir", scale=2)
     with pytest.raises(InputError, match="promptir crops to a multiple of 16, but an image is 15 x 48"):
         PROTOCOLS["promptir"].scores(image[..., :15, :], image[..., :15, :])
     with pytest.raises(InputError, match="sr_y cuts a border of 4, but an image is 8 x 48"):
@@ -359,3 +362,14 @@ def test_psnr_equals_torchmetrics(sigma):
     noisy = (clean + sigma / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     expected = [torchmetrics_psnr(n, c, data_range=1.0) for n, c in zip(noisy, clean, strict=True)]
     assert psnr(noisy, clean).tolist() == pytest.approx([e.item() for e in expected], abs=1e-4)
+
+
+def test_the_input_of_super_resolution_is_scored_enlarged():
+    """Set against PyTorch's antialiased bicubic, which is the same away from the edges that the protocol cuts."""
+    clean = F.avg_pool2d(torch.rand(1, 3, 70, 70, generator=torch.Generator().manual_seed(0)), 7, 1)
+    small = F.avg_pool2d(clean, 4)
+    enlarged = F.interpolate(small, scale_factor=4, mode="bicubic", antialias=True)
+    protocol = replace(sr_y(4), border=12)
+    ((ours,), (theirs,)) = protocol.input_scores(small, clean), protocol.scores(enlarged, clean)
+    assert ours == pytest.approx(theirs, abs=1e-3)
+    assert protocol.input_scores(clean, clean) == protocol.scores(clean, clean)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 
 
 class Colour(RestorationNet):
-    """One 1x1 convolution, at first the identity; remembers the task ids it was told, adds a loss of 0.25."""
+    """One 1x1 convolution, at first the identity; remembers the task ids and views it was given, adds 0.25 of loss."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,12 +29,14 @@ class Colour(RestorationNet):
         nn.init.dirac_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)
         self.told: list[Any] = []
+        self.views: list[Any] = []
 
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
         self.told.append(task)
         return self.mix(image)
 
-    def extra_losses(self) -> dict[str, Tensor]:
+    def extra_losses(self, second_view: Tensor | None = None) -> dict[str, Tensor]:
+        self.views.append(second_view)
         return {"extra": torch.tensor(0.25)}
 
 
@@ -119,6 +121,13 @@ def test_loss_is_the_criterion_and_what_the_net_adds():
     task = RestorationTask(net=Colour())
     recorder = fitted(task, [batch], max_epochs=1)
     assert recorder.losses == pytest.approx([(batch["degraded"] - batch["clean"]).abs().mean().item() + 0.25], rel=1e-6)
+
+
+def test_the_net_is_given_the_second_view_once_where_there_is_one():
+    net, batch = Colour(), batch_of(2)
+    task = RestorationTask(net=net)
+    fitted(task, [batch, batch | {"second_view": batch["clean"]}], max_epochs=1)
+    assert [view if view is None else view.tolist() for view in net.views] == [None, batch["clean"].tolist()]
 
 
 @pytest.mark.parametrize("tell_task", [False, True])

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "evaluate": "measure a checkpoint on a benchmark or a pair of folders",
     "restore": "restore photographs",
     "models": "list the networks, their parameters and cost",
+    "sweep": "run an ablation and gather its table",
 }
 
 

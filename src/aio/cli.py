@@ -17,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from aio.callbacks.adapt import Adapt
 from aio.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from aio.callbacks.cost import Cost
 from aio.callbacks.ema import EMA, refuse_lost_average
@@ -29,7 +30,7 @@ from aio.errors import InputError
 from aio.flags import translate
 from aio.presets import net_preset
 from aio.task import RestorationTask
-from aio.weights import check_weights, read_checkpoint, require_rgb
+from aio.weights import check_weights, read_checkpoint, require_images
 
 _TRAINER_DEFAULTS = {
     "max_epochs": 120,
@@ -71,6 +72,7 @@ class AioCLI(LightningCLI):
         parser.add_argument("--wblogger", type=str | None, default=None, help="Weights & Biases project.")
         parser.add_lightning_class_args(MixedLoss, "loss")
         parser.add_lightning_class_args(EMA, "ema")
+        parser.add_lightning_class_args(Adapt, "adapter")
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_lightning_class_args(Gallery, "gallery")
         parser.set_defaults({"model.net": net_preset("restormer")})
@@ -80,12 +82,17 @@ class AioCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
+        rank = self.config.adapter.rank
+        if rank and self.config.model.fine_tune_from is None:
+            raise InputError(f"--lora_rank {rank}: adapts a trained network; name its checkpoint by --fine_tune_from C")
         self.resume_from = _checkpoint_to_resume(self.config.resume_from, self.config.run_dir)
         self.run_dir = _run_dir(self.config, self.resume_from)
         if self.resume_from is not None:
             checkpoint = read_checkpoint(self.resume_from)
             _refuse_other_rate(checkpoint, self.resume_from, self.config.model.lr)
             refuse_lost_average(checkpoint, has_ema=self.config.ema.decay > 0)
+            if "adapters" in checkpoint["hyper_parameters"] and not rank:
+                raise InputError(f"{self.resume_from}: holds adapters; go on by its run's --config config.yaml")
             self.config.resume_from = None  # the saved file reruns the whole experiment
         self.save_config_kwargs = {"overwrite": True}
 
@@ -93,6 +100,7 @@ class AioCLI(LightningCLI):
         parts = self.config_init
         # The average is swapped in for validation before, and out after, the others look at the weights.
         callbacks = [parts.ema] if self.config.ema.decay > 0 else []
+        callbacks += [parts.adapter] if self.config.adapter.rank else []
         parts.checkpoint.dirpath = str(self.run_dir.resolve())  # the same for whoever resumes, from wherever
         callbacks += [parts.loss, Cost(), parts.gallery, Report(), parts.checkpoint, parts.checkpoint.last()]
         config = {
@@ -110,7 +118,10 @@ class AioCLI(LightningCLI):
         Raises:
             InputError: before anything is written.
         """
-        require_rgb(self.model.net)
+        self.config_init.adapter.wrap(self.model, self.datamodule.tasks)
+        net = self.model.net
+        require_images(net, self.datamodule.scale)
+        self.datamodule.second_view, self.datamodule.gray = net.wants_second_view, net.in_channels == 1
         self._check_data()
         self.config_init.loss.build()
         if self.resume_from is not None:

@@ -28,6 +28,13 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="C", required=True, help="weights: .ckpt, .pth or .safetensors")
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--de_type", metavar="T", help="the one degradation that the images suffer from")
+    parser.add_argument(
+        "--adapter",
+        metavar="A",
+        action="append",
+        default=[],
+        help="adapters from a fit with --lora_rank, chosen by --de_type; may be repeated",
+    )
     parser.add_argument("--tile", metavar="N", type=_tile, default="auto", help="side of tiles in pixels, auto or none")
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute: cpu, cuda, cuda:1, mps, auto")
 

@@ -87,6 +87,7 @@ def _gpus(words: list[str]) -> int | str:
 
 
 _TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed")
+_LOSSES: Final = ("l1", "l2", "charbonnier", "psnr")
 FLAGS: Final = (
     Flag(
         "model",
@@ -117,12 +118,14 @@ FLAGS: Final = (
     Flag("gradient_clip_val", "trainer.gradient_clip_val", "largest gradient norm", _number),
     Flag("use_ema", "ema.decay", "average the weights (true) or not (false)", _ema_decay_of_switch, "BOOL"),
     Flag("ema_decay", "ema.decay", "decay of the average", _number),
-    Flag("loss_type", "loss.loss_type", "pixel loss: l1, l2, charbonnier", _choice("l1", "l2", "charbonnier"), "LOSS"),
+    Flag("loss_type", "loss.loss_type", f"pixel loss: {', '.join(_LOSSES)}", _choice(*_LOSSES), "LOSS"),
     Flag("perceptual_weight", "loss.perceptual_weight", "weight of the VGG-16 term; 0 needs no VGG", _number),
     Flag("edge_weight", "loss.edge_weight", "weight of the Sobel edge term", _number),
+    Flag("frequency_weight", "loss.frequency_weight", "weight of the Fourier term", _number),
     Flag("use_dfrg", "model.net.init_args.use_dfrg", "DFRG in the LoRA-gated Restormer", _switch, "BOOL"),
     Flag("resume_from", "resume_from", "checkpoint to go on from; last: that of --ckpt_dir", _text, "CKPT"),
     Flag("fine_tune_from", "model.fine_tune_from", "checkpoint whose weights to start from", _text, "CKPT"),
+    Flag("lora_rank", "adapter.rank", "freeze that network and train adapters of this rank", _whole, "R"),
     Flag("wblogger", "wblogger", "log to Weights & Biases under this project", _text, "PROJECT"),
     Flag("ckpt_dir", "run_dir", "the run's folder: config, checkpoints, metrics, gallery", _text, "DIR"),
 )

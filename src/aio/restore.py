@@ -10,6 +10,7 @@ from pathlib import Path
 from aio.commands import add_net_options, run
 from aio.errors import InputError
 from aio.images import list_images
+from aio.vocabulary import TASK_ID, one_degradation
 
 
 def main(argv: Sequence[str]) -> int:
@@ -17,13 +18,20 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     jobs = plan(options.photos, options.output)
 
+    name = None if options.de_type is None else one_degradation(options.de_type)
+    if options.adapter and name is None:
+        raise InputError("--adapter: is chosen by the degradation; say by --de_type what the photographs suffer from")
+
+    from aio.adapters import AdaptedNet, require_adapter
     from aio.inference.photos import restore_files
-    from aio.vocabulary import TASK_ID, one_degradation
     from aio.weights import open_net, place
 
-    task = None if options.de_type is None else TASK_ID[one_degradation(options.de_type)]
-    net = place(open_net(options.checkpoint, options.model), options.device)
-    failures = restore_files(net, jobs, task=task, tile=options.tile)
+    net = place(open_net(options.checkpoint, options.model, options.adapter), options.device)
+    if options.adapter and name is not None:
+        require_adapter(net, name)
+    if isinstance(net, AdaptedNet) and name in net.plan:
+        net.merge(name)  # once, and not for every tile
+    failures = restore_files(net, jobs, task=None if name is None else TASK_ID[name], tile=options.tile)
     for message in failures:
         sys.stderr.write(f"not restored: {message}\n")
     sys.stdout.write(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored into {options.output}\n")

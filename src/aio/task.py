@@ -11,13 +11,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from aio.colour import luma, with_luma
 from aio.errors import InputError
 from aio.losses.mixture import Mixture
 from aio.losses.pixel import L1
 from aio.metrics import Means, ScoreTable, find_protocol
 from aio.nets.base import RestorationNet, restore_any_size
 from aio.vocabulary import DEGRADATIONS
-from aio.weights import load_weights
+from aio.weights import start_from
 
 Batch = dict[str, Any]
 
@@ -65,12 +66,12 @@ class RestorationTask(L.LightningModule):
         self.net = net
         self.lr, self.min_lr, self.warmup_epochs = lr, min_lr, warmup_epochs
         self.optimizer_name, self.betas, self.weight_decay = optimizer, betas, weight_decay
-        self.protocol = find_protocol(protocol)
+        self.protocol = find_protocol(protocol, scale=net.scale)
         self.channels_last, self.compile_net, self.tell_task = channels_last, compile_net, tell_task
         self.criterion = Mixture(l1=(L1(), 1.0))
         self.scores = ScoreTable(self.protocol.name)
         if fine_tune_from is not None:
-            load_weights(net, fine_tune_from)
+            self.net = start_from(net, fine_tune_from)
 
     def setup(self, stage: str) -> None:
         if self.channels_last:
@@ -79,7 +80,9 @@ class RestorationTask(L.LightningModule):
             self.net.compile()
 
     def forward(self, degraded: Tensor, task: Tensor | None = None) -> Tensor:
-        """Restores `(B, C, H, W)` of any size; not clamped."""
+        """Restores `(B, C, H, W)` of any size; not clamped. Colour goes round a net of one channel."""
+        if (self.net.in_channels, degraded.shape[1]) == (1, 3):
+            return with_luma(degraded, self(luma(degraded), task))
         if self.channels_last:
             degraded = degraded.contiguous(memory_format=torch.channels_last)
         return restore_any_size(self.net, degraded, task)
@@ -87,7 +90,7 @@ class RestorationTask(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         restored = self(batch["degraded"], batch["task"] if self.tell_task else None)
         terms = self.criterion(restored, batch["clean"])
-        extra = self.net.extra_losses()
+        extra = self.net.extra_losses(batch.get("second_view"))
         loss = self.criterion.total(terms) + sum(extra.values())
         size = len(batch["name"])
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
@@ -101,7 +104,7 @@ class RestorationTask(L.LightningModule):
         """Scores each image of the batch; returns the restored images, clamped, for the gallery."""
         degraded, clean = self.protocol.crop(batch["degraded"]), self.protocol.crop(batch["clean"])
         restored = self(degraded, batch["task"] if self.tell_task else None).float().clamp(0, 1)
-        before, after = self.protocol.scores(degraded, clean), self.protocol.scores(restored, clean)
+        before, after = self.protocol.input_scores(degraded, clean), self.protocol.scores(restored, clean)
         for task, name, *scores in zip(batch["task"].tolist(), batch["name"], before, after, strict=True):
             self.scores.add(DEGRADATIONS[task], name, *scores)
         return restored

@@ -5,47 +5,50 @@ from __future__ import annotations
 import pickle
 import re
 import struct
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from aio.adapters import add_adapters, load_adapters, read_plan
 from aio.errors import InputError
 from aio.nets.base import RestorationNet
+from aio.nets.building import build_net, check_fit, fill
+from aio.nets.folder import WEIGHTS, check_finite, damaged, first_line, read_config, read_weights
 from aio.presets import net_preset
 from aio.recognise import recognise
 
 _WRAPPERS: Final = ("state_dict", "params_ema", "params", "net")
 _PREFIXES: Final = ("module.", "net.")
-_NETS: Final = "aio.nets."
 # All that was seen when single bits of a checkpoint were turned.
 _DAMAGE: Final = (
-    *(RuntimeError, EOFError, OSError, SafetensorError, ValueError, LookupError, TypeError),
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError),
     *(AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error),
 )
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """All a `.ckpt`, `.pth`, `.pt` or `.safetensors` file holds, read without executing anything.
+    """All a `.ckpt`, `.pth`, `.pt` or `.safetensors` file or a folder of `save_pretrained` holds; executes nothing.
 
     Raises:
         InputError: missing, cut off, no checkpoint, or holding more than plain data.
     """
     path = Path(path)
+    if path.is_dir():
+        named = {"net": read_config(path)}
+        return {"state_dict": read_weights(path / WEIGHTS), "hyper_parameters": named}
     if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a checkpoint (.ckpt, .pth, .safetensors)")
+        raise InputError(f"{path}: no such file; expected a checkpoint (.ckpt, .pth, .safetensors) or a net's folder")
+    if path.suffix == ".safetensors":
+        return {"state_dict": read_weights(path)}
     try:
-        if path.suffix == ".safetensors":
-            return {"state_dict": load_file(path)}
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, it holds {_refused(error)}") from error
     except _DAMAGE as error:
-        raise InputError(f"{path}: not a whole checkpoint ({_first_line(error)})") from error
+        raise damaged(path, error) from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a dictionary of weights, but it holds a {type(content).__name__}")
     return content
@@ -67,9 +70,7 @@ def state_dict_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Ten
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no weights; expected them at the top or under {', '.join(_WRAPPERS)}")
-    for key, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise InputError(f"{path}: {key} holds NaN or infinity: these weights are broken")
+    check_finite(state, path)
     return state
 
 
@@ -79,22 +80,34 @@ def load_weights(net: RestorationNet, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be read or belongs to another network (the message names the first difference).
     """
-    _fill(net, state_dict_of(read_checkpoint(path), path), path)
+    fill(net, state_dict_of(read_checkpoint(path), path), path)
 
 
 def check_weights(net: RestorationNet, path: str | Path) -> None:
     """Raises InputError where `load_weights` would; leaves `net` as it is."""
-    _compare(net, state_dict_of(read_checkpoint(path), path), path)
+    check_fit(net, state_dict_of(read_checkpoint(path), path), path)
 
 
-def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet:
+def start_from(net: RestorationNet, path: str | Path) -> RestorationNet:
+    """`net` with the weights in `path`, and with the adapters that it holds.
+
+    Raises:
+        InputError: as `load_weights`.
+    """
+    content = read_checkpoint(path)
+    started = _with_adapters(net, content, path)
+    fill(started, state_dict_of(content, path), path)
+    return started
+
+
+def open_net(checkpoint: str | Path, model: str | None = None, adapters: Sequence[str | Path] = ()) -> RestorationNet:
     """The net in `checkpoint` with its weights, in eval mode.
 
     Which net it is, says `model` (a preset or YAML file), else the checkpoint if it is one of this package, else its
-    keys and shapes, as with the official releases.
+    keys and shapes, as with the official releases. Its adapters are those in the checkpoint and in the files `adapters`.
 
     Raises:
-        InputError: the file cannot be read, is of no known net, or does not fit `model`.
+        InputError: a file cannot be read, is of no known net, or does not fit `model` or the checkpoint.
     """
     content = read_checkpoint(checkpoint)
     state = state_dict_of(content, checkpoint)
@@ -103,7 +116,10 @@ def open_net(checkpoint: str | Path, model: str | None = None) -> RestorationNet
     else:
         shapes = {key: tuple(value.shape) for key, value in state.items()}
         net = build_net(_named_net(content) or recognise(shapes, checkpoint), checkpoint)
-    _fill(net, state, checkpoint)
+    net = _with_adapters(net, content, checkpoint)
+    fill(net, state, checkpoint)
+    for path in adapters:
+        net = load_adapters(net, path)
     return net.eval()
 
 
@@ -118,16 +134,17 @@ def place(net: RestorationNet, device: str) -> RestorationNet:
     try:
         return net.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise InputError(f"--device {device}: cannot be used here ({_first_line(error)})") from error
+        raise InputError(f"--device {device}: cannot be used here ({first_line(error)})") from error
 
 
-def require_rgb(net: RestorationNet) -> None:
-    """Raises InputError unless `net` restores colour images at their own size, as the data and benchmarks here are."""
-    if (net.in_channels, net.out_channels, net.scale) != (3, 3, 1):
-        raise InputError(
-            f"{type(net).__name__} takes {net.in_channels} channels and gives {net.out_channels} at {net.scale} times "
-            "the size: expected a network for colour images at their own size"
-        )
+def require_images(net: RestorationNet, scale: int) -> None:
+    """Raises InputError unless `net` restores gray or colour images, as the data are, at `scale` times their size."""
+    name, channels = type(net).__name__, (net.in_channels, net.out_channels)
+    if channels not in ((1, 1), (3, 3)):
+        raise InputError(f"{name} takes {channels[0]} channels and gives {channels[1]}: expected gray or colour images")
+    if net.scale != scale:
+        does = "keeps the size" if net.scale == 1 else f"enlarges {net.scale} times (--de_type sr_x{net.scale})"
+        raise InputError(f"{name} {does}, but the clean images are {scale} times the size of the degraded ones")
 
 
 def _named_net(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
@@ -137,51 +154,14 @@ def _named_net(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def build_net(config: dict[str, Any], source: str | Path) -> RestorationNet:
-    """A net from `{"class_path": ..., "init_args": ...}`, as presets and checkpoints store it.
-
-    Raises:
-        InputError: naming `source`, when the class is none of `aio.nets` or its arguments do not fit.
-    """
-    class_path = str(config.get("class_path", ""))
-    module, _, name = class_path.rpartition(".")
-    if not module.startswith(_NETS):
-        raise InputError(f"{source}: refused to build {class_path!r}: expected a net of {_NETS.rstrip('.')}")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{source}: there is no net {class_path!r}") from error
-    if not (isinstance(found, type) and issubclass(found, RestorationNet)):
-        raise InputError(f"{source}: {class_path!r} is not a restoration net")
-    try:
-        return found(**config.get("init_args", {}))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{source}: cannot build {name}: {_first_line(error)}") from error
-
-
-def _fill(net: RestorationNet, state: dict[str, Tensor], path: str | Path) -> None:
-    _compare(net, state, path)
-    net.load_state_dict(state)
-
-
-def _compare(net: RestorationNet, state: dict[str, Tensor], path: str | Path) -> None:
-    wanted, name = net.state_dict(), type(net).__name__
-    for key in wanted:
-        if key not in state:
-            raise InputError(f"{path}: not the weights of this {name}: {key} is missing")
-        if state[key].shape != wanted[key].shape:
-            shapes = f"{tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
-            raise InputError(f"{path}: not the weights of this {name}: {key} has shape {shapes}")
-    surplus = next((key for key in state if key not in wanted), None)
-    if surplus is not None:
-        raise InputError(f"{path}: not the weights of this {name}: {surplus} has no place in it")
+def _with_adapters(net: RestorationNet, checkpoint: dict[str, Any], path: str | Path) -> RestorationNet:
+    """`net` with room for the adapters which a checkpoint of this package holds."""
+    named = checkpoint.get("hyper_parameters")
+    plan = read_plan(named["adapters"], path) if isinstance(named, dict) and "adapters" in named else {}
+    return add_adapters(net, plan) if plan else net
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
     """What torch met; its own message advises to execute it."""
     found = re.search(r"GLOBAL (\S+)", str(error))
     return f"{found[1]}, which is no weight and no plain data" if found else "more than weights and plain data"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from aio.data.datamodule import RestorationData, TrainingSet, WholeImages
+from aio.data.degradations import Synthesis
 from aio.data.mixture import Mixture
 from aio.data.pairs import FolderPairs, SynthesisedPairs, to_tensor
 from aio.errors import InputError
@@ -177,7 +178,7 @@ def test_names_of_the_field(data):
 
 @pytest.mark.parametrize("level", [0.0, 40.0])
 def test_sigma_range_reaches_the_blind_noise(data, level):
-    module = data(de_type=["denoise_blind"], sigma_range=(level, level))
+    module = data(de_type=["denoise_blind"], synthesis=Synthesis(sigma_range=(level, level)))
     noise = torch.cat([(b["degraded"] - b["clean"]).flatten() for b in module.val_dataloader()]) * 255
     assert noise.std().item() == pytest.approx(level, rel=0.5)  # clipped: the images are dark
     assert (noise == 0).all() == (level == 0)
@@ -255,9 +256,8 @@ def test_a_rank_without_a_validation_image_is_refused(data):
         ({"val_images": 0}, "--val_images 0: expected"),
         ({"val_size": 0}, "--val_size 0: expected"),
         ({"seed": -1}, "--seed -1: expected"),
-        ({"sigma_range": (50, 0)}, r"sigma_range \(50, 0\): expected two ascending numbers from 0 to 255"),
-        ({"sigma_range": (-1, 5)}, "sigma_range"),
-        ({"sigma_range": (0, float("nan"))}, "sigma_range"),
+        ({"de_type": ["sr_x4"], "patch_size": 18}, "--patch_size 18: expected a multiple of the scale 4"),
+        ({"de_type": ["sr_x4", "derain"]}, "sr_x4 derain: a network has one scale"),
         ({"weights": {"derain": -1}}, "weight -1 for 'derain': expected a number >= 0 for one of"),
         ({"weights": {"derain": float("nan")}}, "weight nan for 'derain'"),
         ({"weights": {"derain": float("inf")}}, "weight inf for 'derain'"),
@@ -315,3 +315,44 @@ def test_missing_root_and_missing_validation(plant, tmp_path):
 def test_epoch_that_fills_no_batch_is_refused(data):
     with pytest.raises(InputError, match=r"3 samples_per_epoch on 1 device\(s\) do not fill a batch of 4"):
         data(de_type=["derain"], samples_per_epoch=3).train_dataloader()
+
+
+@pytest.mark.parametrize("sigmas", [(50, 0), (-1, 5), (0, float("nan"))])
+def test_impossible_noise_levels_are_refused(sigmas):
+    with pytest.raises(InputError, match=r"sigma_range .*: expected two ascending numbers from 0 to 255"):
+        Synthesis(sigma_range=sigmas)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_super_resolution_has_a_larger_clean_image(data, scale):
+    module = data(de_type=[f"sr_x{scale}"], patch_size=12)
+    assert module.scale == scale
+    for batch in batches_of(module.train_dataloader()):
+        assert batch["clean"].shape == (4, 3, 12, 12)
+        assert batch["degraded"].shape == (4, 3, 12 // scale, 12 // scale)
+        blue = batch["clean"][:, 2]  # constant in each planted image, so that both are of one photograph
+        assert torch.allclose(batch["degraded"][:, 2].mean((1, 2)), blue.mean((1, 2)), atol=1e-6)
+    for batch, path in zip(module.val_dataloader(), module.sources("val")[0].files(), strict=True):
+        assert batch["clean"].shape[-2:] == (24 // scale * scale, 32 // scale * scale)
+        assert torch.equal(batch["clean"][0], to_tensor(read_rgb(path[0]))[:, :24, : 32 // scale * scale])
+
+
+def test_validation_crops_of_super_resolution_are_of_one_place(data):
+    (batch, _) = data(de_type=["sr_x2"], val_size=9).val_dataloader()
+    assert batch["clean"].shape == (1, 3, 8, 8)
+    assert torch.allclose(batch["clean"][0, :, ::2, ::2] + 0.5 / 255, batch["degraded"][0], atol=1.01 / 255)
+
+
+def test_a_second_view_shows_the_same_degraded_image(data):
+    module = data(de_type=["derain", "dehaze"], samples_per_epoch=40)
+    plain = batches_of(module.train_dataloader())
+    module.second_view = True
+    batches = batches_of(module.train_dataloader())
+    assert [batch["name"] for batch in batches] == [batch["name"] for batch in plain]
+    for batch in batches:
+        first, second = batch["degraded"], batch["second_view"]
+        assert first.shape == second.shape == (4, 3, 16, 16)
+        assert not torch.equal(first, second)
+        paired = batch["task"] == TASK_ID["derain"]
+        # blue names the file in planted images: real pairs show the same one twice
+        assert torch.equal(first[paired][:, 2].amax((1, 2)), second[paired][:, 2].amax((1, 2)))

@@ -9,15 +9,25 @@ import skimage.data
 import torch
 import torch.nn.functional as F
 
-from aio.data.degradations import DEGRADE, blind_noise, gaussian_noise, haze, low_light, motion_blur, rain
+from aio.data.degradations import (
+    DEGRADE,
+    Synthesis,
+    gaussian_noise,
+    haze,
+    low_light,
+    low_resolution,
+    motion_blur,
+    rain,
+)
 from aio.data.degradations._common import deposit, to_linear, to_srgb
 from aio.data.degradations.blur import convolve, motion_kernel
 from aio.data.degradations.haze import pseudo_depth, transmission
 from aio.data.degradations.rain import streak_layer
 from aio.data.seeding import seeded
-from aio.vocabulary import DEGRADATIONS
+from aio.errors import InputError
+from aio.vocabulary import DEGRADATIONS, SCALES
 
-NAMES = pytest.mark.parametrize("name", DEGRADATIONS)
+NAMES = pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name not in SCALES])
 # One of each model: the three fixed sigmas are the blind one with other numbers.
 MODELS = pytest.mark.parametrize("name", ["denoise_blind", "derain", "dehaze", "deblur", "lowlight"])
 SIZES = pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (17, 33)])
@@ -156,7 +166,8 @@ def test_no_noise_leaves_8_bit_values_as_they_are():
 
 def test_blind_noise_draws_its_level_from_the_range():
     image = torch.full((1, 64, 64), 0.5)
-    found = torch.stack([(blind_noise((10, 30))(image, seeded(i)) * 255).std() for i in range(100)])
+    blind = Synthesis(sigma_range=(10, 30)).degrade("denoise_blind")
+    found = torch.stack([(blind(image, seeded(i)) * 255).std() for i in range(100)])
     assert found.min() > 9
     assert found.max() < 31.5
     assert found.mean() == pytest.approx(20, abs=2)
@@ -397,3 +408,51 @@ def test_noise_follows_the_signal_and_the_white_balance():
         torch.testing.assert_close(variance, gains * a * signal + gains**2 * b, rtol=0.03, atol=0)
         assert (variance > previous).all()
         previous = variance
+
+
+# Low resolution
+
+KERNELS = pytest.mark.parametrize("kernel", ["bicubic", "bilinear", "area"])
+
+
+@KERNELS
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_low_resolution_is_smaller_and_of_8_bit(kernel, scale):
+    image = picture(5 * scale, 7 * scale)
+    kept, small = image.clone(), low_resolution(image, seeded(0), scale=scale, kernels=[kernel])
+    assert small.shape == (3, 5, 7)
+    assert levels(small) < 1e-4
+    assert 0 <= small.min() <= small.max() <= 1
+    assert torch.equal(image, kept)
+
+
+@KERNELS
+def test_low_resolution_keeps_a_constant_and_the_place_of_things(kernel):
+    assert torch.equal(
+        low_resolution(torch.full((3, 12, 12), 0.2), seeded(0), scale=3, kernels=[kernel]), torch.full((3, 4, 4), 0.2)
+    )
+    ramp = (torch.arange(48) / 47).expand(1, 48, 48)
+    centres = ramp[0, 0].view(12, 4).mean(1)  # no shift by half a pixel
+    small = low_resolution(ramp, seeded(0), scale=4, kernels=[kernel])
+    assert torch.allclose(small[0, 5, 2:-2], centres[2:-2], atol=0.51 / 255)
+
+
+def test_area_is_the_mean_of_the_pixels_it_covers():
+    image = picture(6, 8)
+    mean = image.unflatten(1, (3, 2)).unflatten(3, (4, 2)).mean((2, 4))
+    assert torch.allclose(low_resolution(image, seeded(0), scale=2, kernels=["area"]), mean, atol=0.51 / 255)
+
+
+def test_every_kernel_is_drawn():
+    image, both = picture(16, 16), Synthesis(lr_kernels=["bicubic", "area"]).degrade("sr_x4")
+    alone = [low_resolution(image, seeded(0), scale=4, kernels=[kernel]) for kernel in ("bicubic", "area")]
+    drawn = [both(image, seeded(i)) for i in range(20)]
+    counts = [sum(torch.equal(small, expected) for small in drawn) for expected in alone]
+    assert min(counts) > 3
+    assert sum(counts) == 20
+
+
+def test_unknown_kernels_are_refused():
+    for kernels in (["lanczos"], []):
+        with pytest.raises(InputError, match="choose one or more of bicubic, bilinear, area"):
+            Synthesis(lr_kernels=kernels)

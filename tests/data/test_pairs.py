@@ -8,7 +8,7 @@ import torch
 
 from aio.data.cache import DecodedCache
 from aio.data.degradations import DEGRADE
-from aio.data.pairs import FolderPairs, SynthesisedPairs, crop_and_flip, eightfold, to_tensor, unique_names
+from aio.data.pairs import FolderPairs, SynthesisedPairs, eightfold, random_crop, to_tensor, unique_names
 from aio.data.seeding import seeded
 from aio.images import read_rgb
 
@@ -53,7 +53,8 @@ def test_rotation_is_counter_clockwise():
 
 def test_degraded_and_clean_crop_agree_in_place_and_orientation():
     for index in range(60):
-        degraded, clean = crop_and_flip([coded(blue=1), coded(blue=2)], 8, seeded(index))
+        crop = random_crop(coded(), 8, seeded(index))
+        degraded, clean = crop.of(coded(blue=1)), crop.of(coded(blue=2))
         assert degraded.shape == clean.shape == (8, 8, 3)
         assert np.array_equal(degraded[..., :2], clean[..., :2])
         assert (degraded[..., 2] == 1).all()
@@ -63,7 +64,7 @@ def test_degraded_and_clean_crop_agree_in_place_and_orientation():
 def test_crops_reach_every_place_and_every_mode():
     places, modes = set(), set()
     for index in range(800):
-        (crop,) = crop_and_flip([coded(10, 11)], 8, seeded(index))
+        crop = random_crop(coded(10, 11), 8, seeded(index)).of(coded(10, 11))
         top, left = crop[..., 0].min(), crop[..., 1].min()
         places.add((int(top), int(left)))
         upright = coded(10, 11)[top : top + 8, left : left + 8]
@@ -73,7 +74,7 @@ def test_crops_reach_every_place_and_every_mode():
 
 
 def test_a_crop_may_be_the_whole_image():
-    (crop,) = crop_and_flip([coded(8, 8)], 8, seeded(0))
+    crop = random_crop(coded(8, 8), 8, seeded(0)).of(coded(8, 8))
     assert sorted(map(tuple, crop.reshape(-1, 3))) == sorted(map(tuple, coded(8, 8).reshape(-1, 3)))
 
 
@@ -99,12 +100,46 @@ def test_synthesis_degrades_what_was_cropped_and_flipped(plant):
     source = SynthesisedPairs(task="denoise_25", photos=photos, degrade=DEGRADE["denoise_25"], cache=DecodedCache())
     degraded, clean = source.sample(1, seeded(5), 8)
     generator = seeded(5)
-    (expected,) = crop_and_flip([read_rgb(photos[1])], 8, generator)
+    photo = read_rgb(photos[1])
+    expected = random_crop(photo, 8, generator).of(photo)
     assert torch.equal(clean, to_tensor(expected))
     assert torch.equal(degraded, DEGRADE["denoise_25"](clean, generator))
     assert source.files() == [(photo,) for photo in photos]
     whole, clean = source.sample(0, seeded(5), None)
     assert whole.shape == clean.shape == (3, HEIGHT, WIDTH)
+
+
+def test_two_views_of_a_pair_are_crops_of_its_files(folder_pairs):
+    images = [to_tensor(read_rgb(path)) for path in folder_pairs.files()[0]]
+    seen = set()
+    for index in range(20):
+        degraded, clean, second = folder_pairs.two_views(0, seeded(index), 6)
+        assert torch.equal(degraded[:2], clean[:2])  # one place, one orientation
+        for view in (degraded, second):
+            assert view.shape == (3, 6, 6)
+            assert torch.equal(view[2], images[0][2, :6, :6])
+        seen.add(tuple(second[:2].flatten().tolist()) == tuple(degraded[:2].flatten().tolist()))
+    assert seen == {False}
+
+
+def test_two_views_are_degraded_at_once(plant):
+    """Where the crops overlap, the same rain falls."""
+
+    def degrade(image, generator):
+        return torch.cat([image[:2], torch.rand(1, *image.shape[-2:], generator=generator)])
+
+    photo = plant({".": "a.png"}) / "a.png"
+    source = SynthesisedPairs(task="derain", photos=[photo], degrade=degrade, cache=DecodedCache())
+    shared = 0
+    for index in range(20):
+        degraded, clean, second = source.two_views(0, seeded(index), 16)
+        assert torch.equal(degraded[:2], clean[:2])
+        first, other = (
+            {(row, column): rain for row, column, rain in v.flatten(1).T.tolist()} for v in (degraded, second)
+        )
+        assert all(first[place] == other[place] for place in first.keys() & other.keys())
+        shared += len(first.keys() & other.keys())
+    assert 0 < shared < 20 * 16 * 16
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3)])

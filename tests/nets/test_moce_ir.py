@@ -154,6 +154,7 @@ def test_extra_losses_weigh_the_mean_over_the_decoder_blocks(net, images):
     send_all_to(net, 2)
     net(images)
     assert net.extra_losses()["balance"].item() == pytest.approx(0.01 * 4, rel=1e-4)
+    assert tuple(net.extra_losses()) == net.own_losses
     net.eval()(images)
     assert net.extra_losses() == {}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aio.files import atomic_write
 from aio.metrics import psnr
+from aio.resize import bicubic
 from aio.vocabulary import DEGRADATIONS
 
 _GAP: Final = 8
@@ -57,7 +58,8 @@ class Gallery(L.Callback):
     ) -> None:
         for i, task in enumerate(batch["task"].tolist()):
             if task not in self._examples:
-                images = (batch["degraded"][i], outputs[i], batch["clean"][i])
+                clean = batch["clean"][i]
+                images = (_at_size_of(clean, batch["degraded"][i]), outputs[i], clean)
                 crops = (self._centre(image.detach().float().cpu()) for image in images)
                 self._examples[task] = Example(DEGRADATIONS[task], *crops)
 
@@ -85,6 +87,11 @@ class Gallery(L.Callback):
     def _centre(self, image: Tensor) -> Tensor:
         top, left = (max(0, (side - self.size) // 2) for side in image.shape[-2:])
         return image[..., top : top + self.size, left : left + self.size]
+
+
+def _at_size_of(clean: Tensor, degraded: Tensor) -> Tensor:
+    """An input of low resolution, enlarged by bicubic."""
+    return degraded if degraded.shape == clean.shape else bicubic(degraded, (clean.shape[-2], clean.shape[-1]))
 
 
 def draw_gallery(examples: Sequence[Example]) -> Image.Image:

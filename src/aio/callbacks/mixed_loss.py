@@ -1,15 +1,24 @@
-"""Gives the task its loss: pixel + perceptual + edge, as one callback, so that no frozen network enters the model."""
+"""Gives the task its loss as one callback: pixel, perceptual, edge and frequency terms, and when they begin.
+
+As a callback, so that no frozen network enters the model.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
+from aio.errors import InputError
 from aio.losses.edge import EdgeDifference, EdgeWeighted
+from aio.losses.frequency import Frequency
 from aio.losses.mixture import Mixture
 from aio.losses.perceptual import Perceptual
 from aio.losses.pixel import PIXEL_LOSSES, LossType
+from aio.nets.base import RestorationNet
 from aio.task import RestorationTask
 
 
@@ -17,12 +26,14 @@ class MixedLoss(L.Callback):
     """Charbonnier + 0.1 perceptual (VGG-16) + 0.05 Sobel edge by default.
 
     Args:
-        loss_type: the pixel loss.
+        loss_type: the pixel loss; `psnr` is the negative PSNR in dB.
         pixel_weight: its weight.
         perceptual_weight: of the VGG-16 feature distance; 0 loads no VGG.
         edge_weight: of the edge term.
         edge_mode: `add` compares the gradients; `multiply` weighs the absolute error by the clean image's gradient.
         vgg_weights: file with the weights of VGG-16; by default timm fetches them.
+        frequency_weight: of the distance of the Fourier transforms, which are not normalised.
+        start_epoch: epochs before which only the net's own losses train; all terms are logged from the first one.
     """
 
     def __init__(
@@ -34,16 +45,55 @@ class MixedLoss(L.Callback):
         edge_weight: float = 0.05,
         edge_mode: Literal["add", "multiply"] = "add",
         vgg_weights: str | None = None,
+        frequency_weight: float = 0.0,
+        start_epoch: int = 0,
     ) -> None:
+        if start_epoch < 0:
+            raise InputError(f"loss.start_epoch {start_epoch}: expected a whole number of at least 0")
         self.loss_type = loss_type
         self.pixel_weight, self.perceptual_weight, self.edge_weight = pixel_weight, perceptual_weight, edge_weight
         self.edge_mode, self.vgg_weights = edge_mode, vgg_weights
+        self.frequency_weight, self.start_epoch = frequency_weight, start_epoch
         self._mixture: Mixture | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
+            task = cast(RestorationTask, pl_module)
+            self.check_start(task.net, trainer.max_epochs)
             # the module itself comes to its device only after this hook
-            cast(RestorationTask, pl_module).criterion = self.build().to(trainer.strategy.root_device)
+            task.criterion = self.build().to(trainer.strategy.root_device)
+
+    def check_start(self, net: RestorationNet, max_epochs: int | None) -> None:
+        """Raises InputError if nothing would train before `start_epoch`, or nothing but the net's own losses ever."""
+        if not self.start_epoch:
+            return
+        if not net.own_losses:
+            raise InputError(
+                f"loss.start_epoch {self.start_epoch}: {type(net).__name__} has no losses of its own to train by "
+                "before that: expected 0"
+            )
+        if max_epochs is not None and 0 < max_epochs <= self.start_epoch:
+            raise InputError(
+                f"loss.start_epoch {self.start_epoch} of {max_epochs} epochs: expected fewer, as restoring is learnt "
+                "after them alone"
+            )
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.build().factor = float(trainer.current_epoch >= self.start_epoch)
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
+        """Before `start_epoch`, what the criterion alone trains rests: a gradient of zero becomes none.
+
+        Weight decay would shrink these weights, and Adam would count the steps: its moments of zero would then pass for
+        well-known ones, and the first real steps be six times as long as the rate says.
+        """
+        if trainer.current_epoch < self.start_epoch:
+            trained = [p for p in pl_module.parameters() if p.grad is not None]
+            largest = torch.stack([cast(Tensor, p.grad).abs().amax().float() for p in trained]).tolist()
+            for parameter in (p for p, size in zip(trained, largest, strict=True) if size == 0):
+                parameter.grad = None
 
     def build(self) -> Mixture:
         """The loss, built on the first call.
@@ -59,6 +109,7 @@ class MixedLoss(L.Callback):
         terms = {
             self.loss_type: (PIXEL_LOSSES[self.loss_type](), self.pixel_weight),
             "edge": (EdgeDifference() if self.edge_mode == "add" else EdgeWeighted(), self.edge_weight),
+            "frequency": (Frequency(), self.frequency_weight),
         }
         if self.perceptual_weight:
             terms["perceptual"] = (Perceptual(self.vgg_weights), self.perceptual_weight)

@@ -6,15 +6,16 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, TypedDict, get_args
+from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
 import lightning as L
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from aio.colour import luma
 from aio.data.cache import DecodedCache
-from aio.data.degradations import DEGRADE, blind_noise
+from aio.data.degradations import Synthesis
 from aio.data.demo import demo_photos
 from aio.data.mixture import EpochSampler, Mixture, ShardSampler
 from aio.data.pairs import FolderPairs, SynthesisedPairs, TaskSource
@@ -22,9 +23,10 @@ from aio.data.scan import check_files
 from aio.data.seeding import name_seed, seeded
 from aio.data.sources import EXPECTED_TREE, Found, Split, discover
 from aio.errors import InputError
-from aio.vocabulary import TASK_ID, Degradation, expand
+from aio.vocabulary import SCALES, TASK_ID, Degradation, expand
 
 _WORKERS: Final = min(4, os.cpu_count() or 1)
+_SYNTHESIS: Final = Synthesis()
 Trainset = Literal["demo", "synthetic", "paired", "mixed"]
 
 
@@ -35,6 +37,7 @@ class Sample(TypedDict):
     clean: Tensor
     task: int
     name: str
+    second_view: NotRequired[Tensor]
 
 
 class RestorationData(L.LightningDataModule):
@@ -47,14 +50,20 @@ class RestorationData(L.LightningDataModule):
             folder for every task but noise); `mixed` (pairs where there are some, else synthesised; the default with a
             root).
         batch_size: samples per step and device.
-        patch_size: side of the training crops in pixels.
+        patch_size: side of the training crops in pixels; of the clean ones in super-resolution.
         samples_per_epoch: length of an epoch over all devices.
         weights: share of a degradation in an epoch, 1 where none is given.
-        sigma_range: noise levels of `denoise_blind`, on the 0-255 scale.
+        synthesis: what is left to choose of the synthesised degradations.
         num_workers: loader processes per device; by default four, or as many as there are cores.
         val_images: at most so many validation images per degradation; all by default.
         val_size: validation images are cropped to this side at their centre; whole by default.
         seed: of order, crops, flips and degradations.
+
+    Attributes:
+        scale: how much larger the clean images are than the degraded ones.
+        second_view: set it to give training batches a further entry of that name, another crop of the same degraded
+            images.
+        gray: set it to give the luma of all images, save those of super-resolution's validation, which is in colour.
     """
 
     def __init__(
@@ -67,7 +76,7 @@ class RestorationData(L.LightningDataModule):
         patch_size: int = 128,
         samples_per_epoch: int = 10_000,
         weights: dict[str, float] | None = None,
-        sigma_range: tuple[float, float] = (0.0, 50.0),
+        synthesis: Synthesis = _SYNTHESIS,
         num_workers: int = _WORKERS,
         val_images: int | None = None,
         val_size: int | None = None,
@@ -88,14 +97,16 @@ class RestorationData(L.LightningDataModule):
                 f"--trainset {self.trainset} with --data_file_dir {data_file_dir}: "
                 "demo takes no folder, synthetic, paired and mixed need one"
             )
-        if not 0 <= sigma_range[0] <= sigma_range[1] <= 255:
-            raise InputError(f"sigma_range {sigma_range}: expected two ascending numbers from 0 to 255")
+        self.scale = _one_scale(self.tasks)
+        if patch_size % self.scale:
+            raise InputError(f"--patch_size {patch_size}: expected a multiple of the scale {self.scale}")
         _at_least(1, batch_size=batch_size, patch_size=patch_size, samples_per_epoch=samples_per_epoch)
         _at_least(1, val_images=val_images, val_size=val_size)
         _at_least(0, num_workers=num_workers, seed=seed)
         self.batch_size, self.patch_size, self.samples_per_epoch = batch_size, patch_size, samples_per_epoch
-        self.sigma_range, self.num_workers, self.seed = sigma_range, num_workers, seed
+        self.synthesis, self.num_workers, self.seed = synthesis, num_workers, seed
         self.val_images, self.val_size = val_images, val_size
+        self.second_view, self.gray = False, False
         self._cache = DecodedCache()
         self._found: dict[Split, Found] | None = None
         self._sources: dict[Split, list[TaskSource]] = {}
@@ -133,7 +144,7 @@ class RestorationData(L.LightningDataModule):
             raise InputError(
                 f"{mixture.length} samples_per_epoch on {world_size} device(s) do not fill a batch of {self.batch_size}"
             )
-        dataset = TrainingSet(sources, mixture, self.patch_size, self.seed)
+        dataset = TrainingSet(sources, mixture, self.patch_size, self.seed, second_view=self.second_view)
         return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
@@ -146,6 +157,13 @@ class RestorationData(L.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader:
         return self.val_dataloader()
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Takes the luma of what the net is to see gray."""
+        in_training = self.trainer is not None and self.trainer.training
+        if not self.gray or (self.scale > 1 and not in_training):
+            return batch
+        return {**batch, "degraded": luma(batch["degraded"]), "clean": luma(batch["clean"])}
 
     def _loader(
         self, dataset: Dataset[Sample], sampler: Sampler[int], *, batch_size: int, drop_last: bool = False
@@ -179,25 +197,34 @@ class RestorationData(L.LightningDataModule):
         pairs = found.pairs.get(task, []) if self.trainset in ("paired", "mixed") else []
         if pairs:
             return FolderPairs(task=task, pairs=pairs, cache=self._cache)
-        if (self.trainset == "paired" and not task.startswith("denoise")) or not found.clean:
-            kind = "clean photographs" if task.startswith("denoise") else "pairs"
+        always_synthesised = task.startswith("denoise") or task in SCALES
+        if (self.trainset == "paired" and not always_synthesised) or not found.clean:
+            kind = "clean photographs" if always_synthesised else "pairs"
             raise InputError(f"{self.root}: no {split} {kind} for {task}; expected\n{EXPECTED_TREE}")
-        degrade = blind_noise(self.sigma_range) if task == "denoise_blind" else DEGRADE[task]
+        degrade = self.synthesis.degrade(task)
         return SynthesisedPairs(task=task, photos=found.clean, degrade=degrade, cache=self._cache)
 
 
 class TrainingSet(Dataset[Sample]):
     """Augmented crops; the key `epoch * length + index` decides all of a sample."""
 
-    def __init__(self, sources: Sequence[TaskSource], mixture: Mixture, patch_size: int, seed: int) -> None:
+    def __init__(
+        self, sources: Sequence[TaskSource], mixture: Mixture, patch_size: int, seed: int, *, second_view: bool = False
+    ) -> None:
         self.sources, self.mixture, self.patch_size, self.seed = sources, mixture, patch_size, seed
+        self.second_view = second_view
 
     def __getitem__(self, key: int) -> Sample:
         epoch, index = divmod(key, self.mixture.length)
         source_index, image = self.mixture.locate(epoch, index)
         source = self.sources[source_index]
-        degraded, clean = source.sample(image, seeded(self.seed, epoch, index), self.patch_size)
-        return {"degraded": degraded, "clean": clean, "task": TASK_ID[source.task], "name": source.name(image)}
+        generator = seeded(self.seed, epoch, index)
+        task, name = TASK_ID[source.task], source.name(image)
+        if self.second_view:
+            degraded, clean, second = source.two_views(image, generator, self.patch_size)
+            return {"degraded": degraded, "clean": clean, "task": task, "name": name, "second_view": second}
+        degraded, clean = source.sample(image, generator, self.patch_size)
+        return {"degraded": degraded, "clean": clean, "task": task, "name": name}
 
 
 class WholeImages(Dataset[Sample]):
@@ -218,14 +245,27 @@ class WholeImages(Dataset[Sample]):
         name = source.name(image)
         degraded, clean = source.sample(image, seeded(self.seed, name_seed(name)), None)
         if self.centre is not None:
-            degraded, clean = _centre_crop(degraded, self.centre), _centre_crop(clean, self.centre)
+            degraded, clean = _centre_crops(degraded, clean, self.centre)
         return {"degraded": degraded, "clean": clean, "task": TASK_ID[source.task], "name": name}
 
 
-def _centre_crop(image: Tensor, size: int) -> Tensor:
-    height, width = image.shape[-2:]
-    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
-    return image[:, top : top + size, left : left + size]
+def _centre_crops(degraded: Tensor, clean: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The centre of both, `size` the side of the clean one, rounded down to a multiple of their scale."""
+    scale = clean.shape[-1] // degraded.shape[-1]
+    side = max(1, size // scale)
+    top, left = (max(0, (length - side) // 2) for length in degraded.shape[-2:])
+    large_top, large_left, large = top * scale, left * scale, side * scale
+    return (
+        degraded[:, top : top + side, left : left + side],
+        clean[:, large_top : large_top + large, large_left : large_left + large],
+    )
+
+
+def _one_scale(tasks: Sequence[Degradation]) -> int:
+    scales = {SCALES.get(task, 1): task for task in tasks}
+    if len(scales) > 1:
+        raise InputError(f"--de_type {' '.join(scales.values())}: a network has one scale, train them one by one")
+    return next(iter(scales))
 
 
 def _at_least(least: int, **numbers: int | None) -> None:

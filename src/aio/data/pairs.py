@@ -1,6 +1,7 @@
 """Samples of one task: synthesised from clean photographs, or read from paired folders.
 
-Both give `(degraded, clean)` float32 `(3, H, W)` in [0, 1]; all randomness comes from the generator passed in.
+Both give `(degraded, clean)` float32 `(3, H, W)` in [0, 1], for super-resolution the clean image larger by its scale;
+all randomness comes from the generator passed in.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from aio.data.cache import DecodedCache
 from aio.data.degradations import Degrade
 from aio.data.sources import Pair
-from aio.vocabulary import Degradation
+from aio.vocabulary import SCALES, Degradation
 
 
 class TaskSource(Protocol):
@@ -36,8 +37,29 @@ class TaskSource(Protocol):
         ...
 
     def sample(self, index: int, generator: torch.Generator, patch_size: int | None) -> tuple[Tensor, Tensor]:
-        """Degraded and clean image; an augmented random crop, or the whole image for `patch_size=None`."""
+        """Degraded and clean image; an augmented random crop, or the whole image for `patch_size=None`.
+
+        `patch_size` is the side of the clean crop.
+        """
         ...
+
+    def two_views(self, index: int, generator: torch.Generator, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Degraded and clean crop, and a second crop of the same degraded image, each augmented by itself."""
+        ...
+
+
+class Crop(NamedTuple):
+    """A square of an image, and which of the eight flips and rotations it undergoes."""
+
+    top: int
+    left: int
+    size: int
+    mode: int
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """The crop of `(H, W, C)`, as a view."""
+        square = image[self.top : self.top + self.size, self.left : self.left + self.size]
+        return eightfold(square, self.mode)
 
 
 class SynthesisedPairs:
@@ -46,6 +68,7 @@ class SynthesisedPairs:
     def __init__(self, *, task: Degradation, photos: Sequence[Path], degrade: Degrade, cache: DecodedCache) -> None:
         self.task, self.photos, self.degrade, self.cache = task, photos, degrade, cache
         self._names = unique_names(photos)
+        self._scale = SCALES.get(task, 1)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -59,9 +82,20 @@ class SynthesisedPairs:
     def sample(self, index: int, generator: torch.Generator, patch_size: int | None) -> tuple[Tensor, Tensor]:
         photo = self.cache[self.photos[index]]
         if patch_size is not None:
-            (photo,) = crop_and_flip([photo], patch_size, generator)
-        clean = to_tensor(photo)
+            photo = random_crop(photo, patch_size, generator).of(photo)
+        clean = to_tensor(_multiple_of(photo, self._scale))
         return self.degrade(clean, generator), clean
+
+    def two_views(self, index: int, generator: torch.Generator, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        photo = self.cache[self.photos[index]]
+        first, second = (random_crop(photo, patch_size, generator) for _ in range(2))
+        top, left = min(first.top, second.top), min(first.left, second.left)
+        # What holds both crops is degraded at once: the same rain falls in them, at another place.
+        bottom, right = (max(a, b) + patch_size for a, b in zip(first[:2], second[:2], strict=True))
+        clean = photo[top:bottom, left:right]
+        degraded = self.degrade(to_tensor(clean), generator).permute(1, 2, 0).numpy()
+        first, second = (c._replace(top=c.top - top, left=c.left - left) for c in (first, second))
+        return _as_tensor(first.of(degraded)), to_tensor(first.of(clean)), _as_tensor(second.of(degraded))
 
 
 class FolderPairs:
@@ -83,9 +117,15 @@ class FolderPairs:
     def sample(self, index: int, generator: torch.Generator, patch_size: int | None) -> tuple[Tensor, Tensor]:
         images = [self.cache[path] for path in self.pairs[index]]
         if patch_size is not None:
-            images = crop_and_flip(images, patch_size, generator)
+            crop = random_crop(images[0], patch_size, generator)
+            images = [crop.of(image) for image in images]
         degraded, clean = (to_tensor(image) for image in images)
         return degraded, clean
+
+    def two_views(self, index: int, generator: torch.Generator, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        degraded, clean = (self.cache[path] for path in self.pairs[index])
+        first, second = (random_crop(degraded, patch_size, generator) for _ in range(2))
+        return to_tensor(first.of(degraded)), to_tensor(first.of(clean)), to_tensor(second.of(degraded))
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
@@ -97,11 +137,11 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(common).as_posix() for path in paths]
 
 
-def crop_and_flip(images: list[np.ndarray], size: int, generator: torch.Generator) -> list[np.ndarray]:
-    """The same random square and one of the eight flips and rotations of each `(H, W, C)` array, as views."""
-    height, width = images[0].shape[:2]
+def random_crop(image: np.ndarray, size: int, generator: torch.Generator) -> Crop:
+    """A random square of `(H, W, C)`, to be flipped and rotated."""
+    height, width = image.shape[:2]
     top, left, mode = (_draw(n, generator) for n in (height - size + 1, width - size + 1, 8))
-    return [eightfold(image[top : top + size, left : left + size], mode) for image in images]
+    return Crop(top, left, size, mode)
 
 
 def eightfold(image: np.ndarray, mode: int) -> np.ndarray:
@@ -112,7 +152,17 @@ def eightfold(image: np.ndarray, mode: int) -> np.ndarray:
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """`(H, W, 3)` uint8 to `(3, H, W)` float32 in [0, 1]."""
-    return torch.from_numpy(image.transpose(2, 0, 1).copy()).float().div_(255)
+    return _as_tensor(image).float().div_(255)
+
+
+def _as_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image.transpose(2, 0, 1).copy())
+
+
+def _multiple_of(image: np.ndarray, multiple: int) -> np.ndarray:
+    """`(H, W, C)` without the last rows and columns that are too many."""
+    height, width = image.shape[:2]
+    return image[: height // multiple * multiple, : width // multiple * multiple]
 
 
 def _draw(n: int, generator: torch.Generator) -> int:

@@ -15,15 +15,17 @@ _SHOWN = 10
 _WORTH_A_BAR = 500
 
 
-def check_files(samples: Iterable[tuple[Path, ...]], *, smallest_side: int = 1, hint: str = "") -> None:
+def check_files(samples: Iterable[tuple[Path, ...]], *, smallest_side: int = 1, hint: str = "", scale: int = 1) -> None:
     """Reads the header of every file behind `samples`, with a progress bar where there are many.
+
+    In a pair the second image is `scale` times the size of the first, and its last pixels may be too few for one more.
 
     Raises:
         InputError: lists the first ten faults, each with its file and what was expected.
     """
     ordered = sorted(set(samples))
     with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda group: _fault(group, smallest_side, hint), ordered)
+        answers = pool.map(lambda group: _fault(group, smallest_side, hint, scale), ordered)
         shown = track(answers, description="checking images", total=len(ordered), disable=len(ordered) < _WORTH_A_BAR)
         faults = [fault for fault in shown if fault]
     if faults:
@@ -31,14 +33,15 @@ def check_files(samples: Iterable[tuple[Path, ...]], *, smallest_side: int = 1, 
         raise InputError("\n".join(faults[:_SHOWN]) + more)
 
 
-def _fault(group: tuple[Path, ...], smallest_side: int, hint: str) -> str | None:
+def _fault(group: tuple[Path, ...], smallest_side: int, hint: str, scale: int) -> str | None:
     try:
         sizes = [image_size(path) for path in group]
     except InputError as error:
         return str(error)
-    if len(set(sizes)) > 1:
+    if any((height // scale, width // scale) != sizes[0] for height, width in sizes[1:]):
         described = " and ".join(f"{path} is {h} x {w}" for path, (h, w) in zip(group, sizes, strict=True))
-        return f"{described}: expected a pair of equal size (height x width)"
+        expected = "a pair of equal size" if scale == 1 else f"the second {scale} times the size of the first"
+        return f"{described}: expected {expected} (height x width)"
     height, width = sizes[0]
     if min(height, width) < smallest_side:
         return (

@@ -110,7 +110,8 @@ def discover(root: Path, tasks: Iterable[Degradation]) -> dict[Split, Found]:
 def pair_up(degraded: Iterable[Path], clean: Path) -> list[Pair]:
     """Each image below the `degraded` folders with its partner below `clean`, by the field's naming rules.
 
-    In turn: the same name; `rain-1` with `norain-1`; the text before the first underscore (RESIDE). A folder in which
+    In turn: the same name; `rain-1` with `norain-1`; `babyx4` with `baby`, `img_SRF_4_LR` with `img_SRF_4_HR`
+    (super-resolution); the text before the first underscore (RESIDE). A folder in which
     no name fits but the counts agree is paired in sorted order (MoCE-IR's RainTrainL).
 
     Raises:
@@ -137,7 +138,8 @@ def _stem(path: Path, folder: Path) -> str:
 
 def _partner_stems(stem: str) -> tuple[str, ...]:
     name = stem.rsplit("/", 1)[-1]
-    return stem, name, re.sub(r"^rain", "norain", name), name.split("_", 1)[0]
+    large = re.sub(r"_?x[234]$", "", name), re.sub(r"_LR$", "_HR", name)
+    return stem, name, re.sub(r"^rain", "norain", name), *large, name.split("_", 1)[0]
 
 
 def _degraded_sets(root: Path) -> list[_Set]:

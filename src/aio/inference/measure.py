@@ -10,6 +10,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from aio.colour import luma
 from aio.files import atomic_write
 from aio.inference.tiles import Tile, restore_image
 from aio.metrics import Protocol, ScoreTable
@@ -17,7 +18,7 @@ from aio.nets.base import RestorationNet
 
 
 class Test(NamedTuple):
-    """One image to measure: `degraded` and `clean` are `(C, H, W)` in [0, 1]; `task_id` is for nets that use it."""
+    """One image to measure: `degraded (C, H, W)`, `clean (C, sH, sW)` in [0, 1]; `task_id` is for nets that use it."""
 
     task: str
     task_id: int | None
@@ -35,14 +36,19 @@ def measure(
     tile: Tile = "auto",
     save_dir: Path | None = None,
 ) -> ScoreTable:
-    """The scores of `net` on `count` tests, with a progress bar; restored images go to `save_dir/TASK/NAME.png`."""
+    """The scores of `net` on `count` tests, with a progress bar; restored images go to `save_dir/TASK/NAME.png`.
+
+    A gray net which keeps the size is measured on the luma alone.
+    """
     scores = ScoreTable(protocol.name)
     with _progress() as progress:
         bar = progress.add_task("measuring", total=count)
         for test in tests:
             degraded, clean = protocol.crop(test.degraded), protocol.crop(test.clean)
+            if (net.in_channels, net.scale) == (1, 1):
+                degraded, clean = luma(degraded), luma(clean)
             restored = restore_image(net, degraded, task=test.task_id, tile=tile)
-            before, after = protocol.scores(degraded, clean), protocol.scores(restored, clean)
+            before, after = protocol.input_scores(degraded, clean), protocol.scores(restored, clean)
             scores.add(test.task, test.name, before[0], after[0])
             if save_dir is not None:
                 _save_png(restored, save_dir / test.task / f"{test.name}.png")

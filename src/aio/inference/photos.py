@@ -20,8 +20,8 @@ from aio.nets.base import RestorationNet
 def restore_photo(net: RestorationNet, photo: Photo, *, task: int | None = None, tile: Tile = "auto") -> Photo:
     """`photo` with its pixels restored; all else is kept.
 
-    A gray photograph goes through a colour net as three equal channels, and their mean comes back. A colour photograph
-    comes gray out of a gray net. Where the net enlarges, alpha is enlarged too.
+    A gray photograph goes through a colour net as three equal channels, and their mean comes back. A gray net
+    restores a colour photograph's luma. Where the net enlarges, alpha is enlarged too.
 
     Raises:
         InputError: the net takes neither colour nor gray images.
@@ -29,11 +29,13 @@ def restore_photo(net: RestorationNet, photo: Photo, *, task: int | None = None,
     if net.in_channels not in (1, 3):
         raise InputError(f"{type(net).__name__} takes {net.in_channels} channels: a photograph has 1 or 3")
     channels = photo.pixels.shape[2]
-    pixels = _with_channels(photo.pixels, net.in_channels)
+    pixels = np.repeat(photo.pixels, 3, axis=2) if channels < net.in_channels else photo.pixels
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
     restored = restore_image(net, image, task=task, tile=tile).permute(1, 2, 0).numpy()
     alpha = None if photo.alpha is None else _resized(photo.alpha, restored.shape[:2])
-    return replace(photo, pixels=_with_channels(restored, channels), alpha=alpha)
+    if restored.shape[2] > channels:
+        restored = restored.mean(axis=2, keepdims=True)
+    return replace(photo, pixels=restored, alpha=alpha)
 
 
 def restore_files(
@@ -58,9 +60,3 @@ def _resized(alpha: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     height, width = shape
     enlarged = Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(enlarged).clip(0, 1)
-
-
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    if pixels.shape[2] == channels:
-        return pixels
-    return np.repeat(pixels, 3, axis=2) if channels == 3 else pixels.mean(axis=2, keepdims=True)

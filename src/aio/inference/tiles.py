@@ -12,6 +12,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from aio.colour import luma, with_luma
 from aio.nets.base import RestorationNet, restore_any_size
 
 OVERLAP: Final = 32
@@ -32,6 +33,8 @@ def restore_image(
 ) -> Tensor:
     """`image (C, H, W)` float32 restored by `net`: `(C', sH, sW)` float32 on the host, clamped to [0, 1].
 
+    Of a colour image, a net of one channel restores the luma; the colours are kept, and enlarged by bicubic.
+
     Args:
         net: in eval mode, on the device that is to compute.
         image: in [0, 1], on the host.
@@ -46,6 +49,9 @@ def restore_image(
     """
     if isinstance(tile, int) and tile <= 2 * overlap:
         raise ValueError(f"tile {tile}: expected more than twice the overlap of {overlap}")
+    if (net.in_channels, len(image)) == (1, 3):
+        restored = restore_image(net, luma(image), task=task, tile=tile, overlap=overlap, progress=progress)
+        return with_luma(image, restored).clamp_(0, 1)
     height, width = image.shape[-2:]
     side = tile if isinstance(tile, int) else max(height, width)
     while True:

@@ -13,11 +13,14 @@ from aio.errors import InputError
 class Mixture:
     """`name -> (term, weight)`; a call gives the unweighted value of every term, `total` their weighted sum.
 
+    `factor` scales the sum and nothing else; at 0 a backward pass still reaches all that the terms depend on.
+
     It is no module, and a copy of it is itself: the frozen networks in it stay out of the state dict of whoever
     holds it, out of their averaged copies, and out of the parameters of DDP.
     """
 
     def __init__(self, **terms: tuple[nn.Module, float]) -> None:
+        self.factor = 1.0
         self.terms = {name: (term, weight) for name, (term, weight) in terms.items() if weight}
         if not self.terms:
             raise InputError("a loss needs at least one term whose weight is not 0")
@@ -26,8 +29,8 @@ class Mixture:
         return {name: term(restored, clean) for name, (term, _) in self.terms.items()}
 
     def total(self, values: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of what a call returned."""
-        return torch.stack([self.terms[name][1] * value for name, value in values.items()]).sum()
+        """Weighted sum of what a call returned, times `factor`."""
+        return self.factor * torch.stack([self.terms[name][1] * value for name, value in values.items()]).sum()
 
     def to(self, device: torch.device) -> Mixture:
         """Moves every term to `device`, in place."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LossType = Literal["l1", "l2", "charbonnier"]
+LossType = Literal["l1", "l2", "charbonnier", "psnr"]
 
 
 class L1(nn.Module):
@@ -36,4 +36,17 @@ class Charbonnier(nn.Module):
         return torch.sqrt((restored.float() - clean.float()).square() + self.eps**2).mean()
 
 
-PIXEL_LOSSES: Final[dict[LossType, type[nn.Module]]] = {"l1": L1, "l2": L2, "charbonnier": Charbonnier}
+class NegativePSNR(nn.Module):
+    """The mean over images of 10 log10(mse + 1e-8): PSNR in dB with its sign turned, as NAFNet is trained (HINet)."""
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        mse = (restored.float() - clean.float()).square().mean(dim=(1, 2, 3))
+        return 10 * torch.log10(mse + 1e-8).mean()
+
+
+PIXEL_LOSSES: Final[dict[LossType, type[nn.Module]]] = {
+    "l1": L1,
+    "l2": L2,
+    "charbonnier": Charbonnier,
+    "psnr": NegativePSNR,
+}

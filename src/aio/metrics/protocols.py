@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aio.errors import InputError
 from aio.metrics.image import Window, check_same_shape, promoted, psnr, ssim
+from aio.resize import bicubic
 
 # BT.601, studio range [16, 235] of 255: MATLAB's rgb2ycbcr.
 _Y_OF_RGB = (65.481 / 255, 128.553 / 255, 24.966 / 255)
@@ -64,6 +65,11 @@ class Protocol:
         if clean.ndim == 3:
             restored, clean = restored[None], clean[None]
         return [self._score(self.measured(r), self.measured(c)) for r, c in zip(restored, clean, strict=True)]
+
+    def input_scores(self, degraded: Tensor, clean: Tensor) -> list[Score]:
+        """As `scores`, of the degraded images; those of low resolution are enlarged by bicubic first."""
+        size = (clean.shape[-2], clean.shape[-1])
+        return self.scores(degraded if degraded.shape == clean.shape else bicubic(degraded, size), clean)
 
     def _score(self, restored: Tensor, clean: Tensor) -> Score:
         similarity = ssim(restored, clean, self.window, sample_covariance=self.sample_covariance)
@@ -170,12 +176,16 @@ _ALL: Final = (
 PROTOCOLS: Final[dict[str, Protocol]] = {protocol.name: protocol for protocol in _ALL}
 
 
-def find_protocol(name: str) -> Protocol:
-    """The protocol called `name`.
+def find_protocol(name: str, *, scale: int = 1) -> Protocol:
+    """The protocol called `name`, for images that a net has enlarged by `scale`.
 
     Raises:
-        InputError: there is none; the message lists those there are.
+        InputError: there is none (the message lists those there are), or it crops the net's input, which leaves no
+            enlarged image whole.
     """
     if name not in PROTOCOLS:
         raise InputError(f"unknown protocol {name!r}: choose from {', '.join(sorted(PROTOCOLS))}")
-    return PROTOCOLS[name]
+    protocol = sr_y(scale) if name == "sr_y" else PROTOCOLS[name]
+    if scale > 1 and protocol.crop_multiple > 1:
+        raise InputError(f"protocol {name} is for images that keep their size: with {scale} times the size use sr_y")
+    return protocol

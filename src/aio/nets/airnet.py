@@ -6,6 +6,8 @@ maps by it. Keys and outputs are those of the official release, github.com/XLear
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,7 +55,11 @@ class ResEncoder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(SLOPE), nn.Linear(width, width))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.mlp(self.E(self.E_pre(image)).flatten(1))
+        return self.embed(self.E_pre(image))
+
+    def embed(self, maps: Tensor) -> Tensor:
+        """The vector of the maps `(B, dim, H, W)` that `E_pre` gave."""
+        return self.mlp(self.E(maps).flatten(1))
 
 
 class MoCo(nn.Module):
@@ -77,8 +83,11 @@ class MoCo(nn.Module):
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
 
     def forward(self, query: Tensor, key: Tensor) -> Tensor:
-        """The contrastive loss; as the official code, the key encoder moves before it sees the keys."""
-        queries = F.normalize(self.encoder_q(query).float(), dim=1)
+        """The contrastive loss of the maps of `encoder_q.E_pre` and of other views of the same images.
+
+        As in the official code, the key encoder moves before it sees the keys.
+        """
+        queries = F.normalize(self.encoder_q.embed(query).float(), dim=1)
         with torch.no_grad():
             self._follow()
             keys = F.normalize(self.encoder_k(key).float(), dim=1)
@@ -224,6 +233,8 @@ class DGRN(nn.Module):
 class AirNet(RestorationNet):
     """Restorer `R` steered by the degradation encoder `E`; any image size.
 
+    The paper trains by the contrastive loss alone for 100 epochs, then by L1 plus a tenth of it.
+
     Args:
         dim: width of the restorer and of the encoder's first block; the contrasted vector is 4 * dim wide.
         num_groups: groups of the restorer.
@@ -232,6 +243,7 @@ class AirNet(RestorationNet):
             trained on, thus 1280 for five, 768 for denoising alone, 256 for rain or haze alone.
         momentum: share of the key encoder that stays in each step.
         temperature: of the contrastive softmax.
+        contrastive_weight: weight of the contrastive loss; 0 trains without it, and freezes what serves it alone.
     """
 
     def __init__(
@@ -243,19 +255,45 @@ class AirNet(RestorationNet):
         queue_length: int = 1280,
         momentum: float = 0.999,
         temperature: float = 0.07,
+        contrastive_weight: float = 0.1,
     ) -> None:
         super().__init__()
+        if contrastive_weight < 0:
+            raise ValueError(f"contrastive_weight {contrastive_weight}: expected a number of at least 0")
+        self.contrastive_weight, self.wants_second_view = contrastive_weight, contrastive_weight > 0
+        self.own_losses = ("contrastive",) if self.wants_second_view else ()
+        self._query: Tensor | None = None
         self.R = DGRN(dim, num_groups, num_blocks)
         self.E = CBDE(dim, queue_length, momentum, temperature)
+        if not self.wants_second_view:  # every parameter that can be trained takes part in the output
+            self.E.E.encoder_q.E.requires_grad_(False)
+            self.E.E.encoder_q.mlp.requires_grad_(False)
 
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
-        return self.R(image, self.E(image))
+        degradation = self.E(image)
+        self._query = degradation if self.training and self.wants_second_view else None
+        return self.R(image, degradation)
 
-    def contrastive(self, query: Tensor, key: Tensor) -> Tensor:
-        """The unweighted contrastive loss, a scalar, of two views `(B, 3, H, W)` of the same B degraded images.
+    def extra_losses(self, second_view: Tensor | None = None) -> dict[str, Tensor]:
+        """The weighted contrastive loss of the last training batch and of `second_view`, other crops of its images.
 
-        Each call moves the key encoder by one step of momentum and puts the B newest keys into the queue:
-        one call per training step, in training mode. The paper trains by this loss alone for 100 epochs,
-        then by L1 plus a tenth of it. B is at most `queue_length`.
+        Each training pass is contrasted once: the call moves the key encoder by one step of momentum and puts the
+        batch's keys into the queue, which must be at least as long as the batch.
+
+        Raises:
+            ValueError: there is not one second view for each image, or more of them than the queue has places.
         """
-        return self.E.E(query, key)
+        query, self._query = self._query, None
+        if query is None:
+            return {}
+        if second_view is None or len(second_view) != len(query):
+            given = "none" if second_view is None else str(len(second_view))
+            raise ValueError(
+                f"AirNet with contrastive_weight {self.contrastive_weight} trains on two crops of each image: expected "
+                f"{len(query)} second views, got {given}; have the data give them, or train with contrastive_weight 0"
+            )
+        return {"contrastive": self.contrastive_weight * self.E.E(query, second_view)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The maps belong to a graph, which can be neither copied nor pickled.
+        return self.__dict__ | {"_query": None}

@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from aio.nets.pretrained import Pretrained
 
-class RestorationNet(nn.Module):
+
+class RestorationNet(Pretrained):
     """Base of all architectures.
 
     `forward(image, task=None)` takes float images `(B, in_channels, H, W)` in [0, 1] whose sides are
@@ -20,18 +22,19 @@ class RestorationNet(nn.Module):
     `(B, out_channels, scale * H, scale * W)`, not clamped.
 
     Constructors take keyword arguments of plain types only. They are kept in `config`, so that a
-    checkpoint can name the net it holds.
+    checkpoint, or the folder of `save_pretrained`, can name the net it holds.
     """
 
     multiple_of: int = 1
+    wants_second_view: bool = False  # training needs another crop of the same degraded images beside each batch
+    own_losses: tuple[str, ...] = ()  # the names of what `extra_losses` gives in training
     scale: int = 1
     in_channels: int = 3
     out_channels: int = 3
     pad_mode: ClassVar[Literal["reflect", "zeros"]] = "reflect"
-    config: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> RestorationNet:
-        net = super().__new__(cls)
+        net = object.__new__(cls)  # past the mixin, which would keep a second, incomplete copy of the arguments
         class_path = f"{cls.__module__}.{cls.__qualname__}"
         object.__setattr__(net, "config", {"class_path": class_path, "init_args": kwargs})
         return net
@@ -39,8 +42,11 @@ class RestorationNet(nn.Module):
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
-    def extra_losses(self) -> dict[str, Tensor]:
-        """Weighted loss terms which the last forward pass in training mode left behind, by name."""
+    def extra_losses(self, second_view: Tensor | None = None) -> dict[str, Tensor]:
+        """Weighted loss terms which the last forward pass in training mode left behind, by name: once per step.
+
+        `second_view (B, C, H, W)` is there for nets which want it.
+        """
         return {}
 
 

@@ -173,7 +173,7 @@ class MoCEIR(RestorationNet):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = inp_channels, out_channels
-        self.balance_weight = balance_weight
+        self.balance_weight, self.own_losses = balance_weight, ("balance",)
         self._balance: Tensor | None = None
         widths = [dim, dim * 2, dim * 4, dim * 8]
 
@@ -216,7 +216,7 @@ class MoCEIR(RestorationNet):
         self._balance = self.balance_weight * torch.stack(balances).mean() if balances else None
         return self.output(self.refinement(x)) + image
 
-    def extra_losses(self) -> dict[str, Tensor]:
+    def extra_losses(self, second_view: Tensor | None = None) -> dict[str, Tensor]:
         return {} if self._balance is None else {"balance": self._balance}
 
     def __getstate__(self) -> dict[str, Any]:
