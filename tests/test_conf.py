@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_every_file_builds_a_training(path, tmp_path, short_fit):
 def test_an_experiment_says_what_it_reproduces_costs_and_runs(path):
     header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert all(word in header for word in ("Reproduces:", "Cost:", "Run: ", f"conf/fit/{path.name}"))
+
+
+@pytest.mark.parametrize("path", files("fit"), ids=lambda p: p.stem)
+def test_the_files_that_a_header_names_are_there(path):
+    named = re.findall(r"conf/([\w/]+\.yaml)", path.read_text())
+    assert named
+    assert [name for name in named if not (CONF / name).is_file()] == []
 
 
 def test_the_demo_trains_one_step(tmp_path):

@@ -24,6 +24,7 @@ from aio.callbacks.ema import EMA, refuse_lost_average
 from aio.callbacks.gallery import Gallery
 from aio.callbacks.metrics_csv import MetricsCSV
 from aio.callbacks.mixed_loss import MixedLoss
+from aio.callbacks.progressive import Progressive
 from aio.callbacks.report import Report
 from aio.data.datamodule import RestorationData
 from aio.errors import InputError
@@ -75,6 +76,7 @@ class AioCLI(LightningCLI):
         parser.add_lightning_class_args(Adapt, "adapter")
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_lightning_class_args(Gallery, "gallery")
+        parser.add_lightning_class_args(Progressive, "progressive")
         parser.set_defaults({"model.net": net_preset("restormer")})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -102,7 +104,8 @@ class AioCLI(LightningCLI):
         callbacks = [parts.ema] if self.config.ema.decay > 0 else []
         callbacks += [parts.adapter] if self.config.adapter.rank else []
         parts.checkpoint.dirpath = str(self.run_dir.resolve())  # the same for whoever resumes, from wherever
-        callbacks += [parts.loss, Cost(), parts.gallery, Report(), parts.checkpoint, parts.checkpoint.last()]
+        callbacks += [parts.loss, parts.progressive, Cost(), parts.gallery, Report()]
+        callbacks += [parts.checkpoint, parts.checkpoint.last()]
         config = {
             **parts.trainer,
             "default_root_dir": str(self.run_dir),
@@ -134,6 +137,7 @@ class AioCLI(LightningCLI):
     def _check_data(self) -> None:
         """Finds every file, and builds both loaders once: they say whether each device gets its share."""
         self.datamodule.trainer = self.trainer
+        self.config_init.progressive.check(self.datamodule)
         self.datamodule.setup("fit")
         self.datamodule.train_dataloader()
         self.datamodule.val_dataloader()

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     if options.degraded_dir is not None and len(options.clean_dir or []) != 1:
         raise InputError("--degraded_dir goes with one --clean_dir")
     if options.adapter and not (options.de_type or options.tell_task):
-        raise InputError("--adapter: chosen by the degradation; name one by --de_type, or tell each image's by --tell_task")
+        raise InputError("--adapter: chosen by the degradation: name one by --de_type, or tell all by --tell_task")
     options.tell_task |= bool(options.adapter)
     benchmark = find_benchmark(options.benchmark) if options.benchmark else None
 

@@ -39,6 +39,9 @@ class RestorationTask(L.LightningModule):
         compile_net: compiles the net with `torch.compile`.
         fine_tune_from: a checkpoint whose weights the net starts from.
         tell_task: gives the net the degradation's id, in training and validation; by default it is blind.
+
+    Attributes:
+        steps_of_epochs: optimiser steps of each epoch where these differ; who makes them differ sets it in `setup`.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class RestorationTask(L.LightningModule):
         self.channels_last, self.compile_net, self.tell_task = channels_last, compile_net, tell_task
         self.criterion = Mixture(l1=(L1(), 1.0))
         self.scores = ScoreTable(self.protocol.name)
+        self.steps_of_epochs: list[int] | None = None
         if fine_tune_from is not None:
             self.net = start_from(net, fine_tune_from)
 
@@ -136,13 +140,21 @@ class RestorationTask(L.LightningModule):
         parameters = [p for p in self.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
         optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
-        self.trainer.fit_loop.setup_data()  # counts the batches, also of an endless training
-        total = self.trainer.estimated_stepping_batches
-        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        schedule = WarmupCosine(warmup=self.warmup_epochs * per_epoch, total=total, floor=self.min_lr / self.lr)
+        warmup, total = self._planned_steps()
+        schedule = WarmupCosine(warmup=warmup, total=total, floor=self.min_lr / self.lr)
         # A resumed training restores the numbers of a callable object, so that `--epochs` could not prolong it.
         scheduler = {"scheduler": LambdaLR(optimizer, lambda step: schedule(step)), "interval": "step"}
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
+
+    def _planned_steps(self) -> tuple[float, float]:
+        """Optimiser steps of the warm-up, and in all."""
+        self.trainer.fit_loop.setup_data()  # counts the batches, also of an endless training
+        if self.steps_of_epochs is not None:
+            whole, part = divmod(self.warmup_epochs, 1)
+            counted = self.steps_of_epochs[: int(whole) + 1]
+            return sum(counted[: int(whole)]) + part * counted[-1], sum(self.steps_of_epochs)
+        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        return self.warmup_epochs * per_epoch, self.trainer.estimated_stepping_batches
 
 
 class WarmupCosine:

@@ -104,7 +104,7 @@ def open_net(checkpoint: str | Path, model: str | None = None, adapters: Sequenc
     """The net in `checkpoint` with its weights, in eval mode.
 
     Which net it is, says `model` (a preset or YAML file), else the checkpoint if it is one of this package, else its
-    keys and shapes, as with the official releases. Its adapters are those in the checkpoint and in the files `adapters`.
+    keys and shapes, as with the official releases. It has the adapters in the checkpoint and in the files `adapters`.
 
     Raises:
         InputError: a file cannot be read, is of no known net, or does not fit `model` or the checkpoint.

@@ -15,6 +15,7 @@ from aio.nets.base import RestorationNet, pad_to_multiple, restore_any_size
 from golden.fill import golden_input
 from tiny_nets import TINY, build, net_classes
 
+SIDE = 16  # all of these nets take it, whatever they declare
 QUICK = [name for name in TINY if name != "stoformer"]  # it pads to 128 pixels
 
 # The official code pads these to more than they need, and its outputs are those of the padded image.
@@ -38,17 +39,12 @@ def images(net: RestorationNet, batch: int, height: int, width: int | None = Non
     return image
 
 
-def side(net: RestorationNet) -> int:
-    """The smallest multiple of the net's step from 16 on."""
-    return -(-16 // net.multiple_of) * net.multiple_of
-
-
-def trained_step(net: RestorationNet, batch: int) -> Tensor:
+def trained_step(net: RestorationNet, batch: int, side: int = SIDE) -> Tensor:
     """The loss of one step on that many images, after its backward pass."""
     net.train()
-    image = images(net, batch, side(net))
+    image = images(net, batch, side)
     restored = net(image, torch.arange(batch))
-    assert restored.shape == (batch, net.out_channels, net.scale * side(net), net.scale * side(net))
+    assert restored.shape == (batch, net.out_channels, net.scale * side, net.scale * side)
     loss = (restored.float() - 0.5).abs().mean() + sum(net.extra_losses(image.flip(-1)).values())
     loss.backward()
     return loss
@@ -146,7 +142,7 @@ def test_the_declared_step_is_the_smallest_that_works(name):
 
 @torch.no_grad()
 def test_evaluation_repeats_itself_and_keeps_the_images_of_a_batch_apart(net):
-    batch = images(net, 2, side(net))
+    batch = images(net, 2, SIDE)
     restored = net(batch)
     assert torch.equal(net(batch), restored)
     torch.testing.assert_close(restored, torch.cat([net(image[None]) for image in batch]), atol=1e-5, rtol=0)
@@ -154,7 +150,7 @@ def test_evaluation_repeats_itself_and_keeps_the_images_of_a_batch_apart(net):
 
 @torch.no_grad()
 def test_memory_format_changes_nothing(net):
-    batch = images(net, 2, side(net))
+    batch = images(net, 2, SIDE)
     last = batch.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(net(last), net(batch.contiguous()), atol=1e-5, rtol=0)
 
@@ -162,7 +158,8 @@ def test_memory_format_changes_nothing(net):
 @pytest.mark.parametrize("name", TINY)
 def test_every_parameter_learns_in_one_step(name):
     net = build(name, dim=WIDE.get(name, 8))
-    assert trained_step(net, 2).isfinite()
+    # Of 16 pixels, Stoformer's deepest map has one, which can only attend to itself.
+    assert trained_step(net, 2, side=32 if name == "stoformer" else SIDE).isfinite()
     assert faults(net) == []
     zero = [name for name, p in net.named_parameters() if p.requires_grad and not p.grad.any()]
     resting = re.compile(RESTING.get(name, r"$^"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
@@ -160,6 +161,12 @@ class AdaptedNet(RestorationNet):
         for key, original in self._originals.items():
             frozen[key].copy_(original)
         self._originals, self.merged = {}, None
+
+    def save_pretrained(  # type: ignore[override]  # as in every net
+        self, save_directory: str | Path, *, config: None = None, model_card_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Raises InputError: such a folder holds a net alone."""
+        raise InputError(f"{save_directory}: has no place for adapters: save `base` there, and them by save_adapters")
 
     def __getstate__(self) -> dict[str, Any]:
         # The losses belong to a graph, which can be neither copied nor pickled.

@@ -69,7 +69,7 @@ class Adapt(L.Callback):
         net = cast(AdaptedNet, _best(trainer) or cast(RestorationTask, pl_module).net)
         path = Path(trainer.default_root_dir) / ADAPTER_FILE
         save_adapters(net, path)
-        Console().print(f"adapters for {', '.join(net.plan)}: {path}, {path.stat().st_size / 1024:,.0f} KiB")
+        Console().print(f"adapters for {', '.join(net.plan)}: {path.name}, {path.stat().st_size / 1024:,.0f} KiB")
 
 
 def _best(trainer: L.Trainer) -> RestorationNet | None:

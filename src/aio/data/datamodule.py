@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict, get_args
 
 import lightning as L
 import torch
@@ -38,6 +38,14 @@ class Sample(TypedDict):
     task: int
     name: str
     second_view: NotRequired[Tensor]
+
+
+class _Training(NamedTuple):
+    """What the training loader gives at present."""
+
+    tasks: Sequence[Degradation]
+    batch_size: int
+    patch_size: int
 
 
 class RestorationData(L.LightningDataModule):
@@ -107,6 +115,7 @@ class RestorationData(L.LightningDataModule):
         self.synthesis, self.num_workers, self.seed = synthesis, num_workers, seed
         self.val_images, self.val_size = val_images, val_size
         self.second_view, self.gray = False, False
+        self._training = _Training(self.tasks, batch_size, patch_size)
         self._cache = DecodedCache()
         self._found: dict[Split, Found] | None = None
         self._sources: dict[Split, list[TaskSource]] = {}
@@ -130,22 +139,34 @@ class RestorationData(L.LightningDataModule):
         self.sources("train")
         self.sources("val")
 
+    def train_on(self, *, tasks: Sequence[Degradation] | None, batch_size: int | None, patch_size: int | None) -> None:
+        """What the next training loader gives; None is what the constructor said."""
+        self._training = _Training(tasks or self.tasks, batch_size or self.batch_size, patch_size or self.patch_size)
+
+    def batches_per_epoch(self, batch_size: int | None = None) -> int:
+        """Training batches of each device; of `batch_size` samples, or as many as the constructor said."""
+        return self.samples_per_epoch // self._rank_and_world()[1] // (batch_size or self.batch_size)
+
+    def check_batches(self, batch_size: int | None = None) -> None:
+        """Raises InputError if an epoch does not fill one batch on each device."""
+        if not self.batches_per_epoch(batch_size):
+            raise InputError(
+                f"{self.samples_per_epoch} samples_per_epoch on {self._rank_and_world()[1]} device(s) "
+                f"do not fill a batch of {batch_size or self.batch_size}"
+            )
+
     def train_dataloader(self) -> DataLoader:
-        sources = self.sources("train")
+        chosen = self._training
+        self.check_batches(chosen.batch_size)
+        shared = zip(self.sources("train"), self.weights, strict=True)
+        sources, weights = zip(*((s, w) for s, w in shared if s.task in chosen.tasks), strict=True)
         mixture = Mixture(
-            sizes=[len(source) for source in sources],
-            weights=self.weights,
-            length=self.samples_per_epoch,
-            seed=self.seed,
+            sizes=[len(source) for source in sources], weights=weights, length=self.samples_per_epoch, seed=self.seed
         )
         rank, world_size = self._rank_and_world()
         sampler = EpochSampler(length=mixture.length, rank=rank, world_size=world_size)
-        if len(sampler) < self.batch_size:
-            raise InputError(
-                f"{mixture.length} samples_per_epoch on {world_size} device(s) do not fill a batch of {self.batch_size}"
-            )
-        dataset = TrainingSet(sources, mixture, self.patch_size, self.seed, second_view=self.second_view)
-        return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
+        dataset = TrainingSet(sources, mixture, chosen.patch_size, self.seed, second_view=self.second_view)
+        return self._loader(dataset, sampler, batch_size=chosen.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         dataset = WholeImages(self.sources("val"), seed=self.seed, limit=self.val_images, centre=self.val_size)

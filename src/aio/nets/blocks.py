@@ -6,7 +6,9 @@ Maps are channels-last in memory: a layer norm and an attention product then rea
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 NormType = Literal["WithBias", "BiasFree"]
+
+_STRIP: Final = 2**22  # values of a strip's hidden map: 16 MiB, about the cache that two cores share
+_ROWS: Final = 16  # of a strip at least, for each computes two rows which are its neighbours' too
 
 
 class _AffineOfNorm(nn.Module):
@@ -47,6 +52,25 @@ class LayerNorm(nn.Module):
         return y.to(x.dtype).permute(0, 3, 1, 2)
 
 
+def strips(x: Tensor, pointwise: nn.Module, depthwise: nn.Conv2d) -> Iterator[Tensor]:
+    """`depthwise(pointwise(x))` in strips of rows from top to bottom, for a 3x3 after a 1x1 convolution.
+
+    These widest maps of a block cost more to store than to compute: on a CPU a strip is used up while it is in the
+    cache. Any other `pointwise` may see farther than one pixel, and a trace holds for other sizes too: one strip.
+    """
+    height, count = x.shape[-2], 1
+    if x.is_cpu and isinstance(pointwise, nn.Conv2d) and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+        values = x.shape[0] * depthwise.out_channels * height * x.shape[-1]
+        count = max(1, min(-(-values // _STRIP), height // _ROWS))
+    if count == 1:
+        yield depthwise(pointwise(x))
+        return
+    for top, bottom in pairwise(height * i // count for i in range(count + 1)):
+        above = min(top, 1)
+        rows = pointwise(x[:, :, top - above : bottom + 1])
+        yield depthwise(rows)[:, :, above : above + bottom - top]
+
+
 class MDTA(nn.Module):
     """Multi-Dconv head transposed attention: channels attend to channels (eq. 1).
 
@@ -64,15 +88,18 @@ class MDTA(nn.Module):
         self.project_out = nn.Conv2d(dim, dim, kernel_size=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        height = x.shape[-2]
-        q, k, v = rearrange(self.qkv_dwconv(self.qkv(x)), "b c h w -> b (h w) c").chunk(3, dim=-1)
-        attention = transposed_attention(q, k, self.temperature)
+        products, values = [], []
+        for maps in strips(x, self.qkv, self.qkv_dwconv):
+            q, k, v = rearrange(maps, "b c h w -> b (h w) c").chunk(3, dim=-1)
+            products.append(channel_products(q, k, self.num_heads))
+            values.append(v.contiguous())  # a view would keep q and k
+        attention = channel_attention(products, self.temperature)
         weight = rearrange(self.project_out.weight, "o (n c) 1 1 -> n o c", n=self.num_heads)
         mix = rearrange(weight.to(attention.dtype) @ attention, "b n o c -> b (n c) o")
-        out = v @ mix.to(v.dtype)
+        out = join([v @ mix.to(v.dtype) for v in values], dim=1)
         if self.project_out.bias is not None:
             out = out + self.project_out.bias
-        return rearrange(out, "b (h w) c -> b c h w", h=height)
+        return rearrange(out, "b (h w) c -> b c h w", h=x.shape[-2])
 
 
 def transposed_attention(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
@@ -80,12 +107,29 @@ def transposed_attention(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
 
     `q`, `k`: `(B, H*W, heads * c)`; `temperature`: `(heads, 1, 1)`; returns `(B, heads, c, c)`.
     """
-    heads = temperature.shape[0]
+    return channel_attention([channel_products(q, k, temperature.shape[0])], temperature)
+
+
+Products = tuple[Tensor, Tensor, Tensor]
+
+
+def channel_products(q: Tensor, k: Tensor, heads: int) -> Products:
+    """q^T k, and the squared norms of the channels of q and of k: sums over pixels, which add up over strips."""
     with torch.autocast(q.device.type, enabled=False):
         q, k = (rearrange(t.float(), "b l (n c) -> b n l c", n=heads) for t in (q, k))
-        q_norm, k_norm = (torch.linalg.vector_norm(t, dim=-2).clamp_min(1e-12) for t in (q, k))
-        cosine = q.transpose(-1, -2) @ k / (q_norm[..., :, None] * k_norm[..., None, :])
+        return q.mT @ k, q.square().sum(dim=-2), k.square().sum(dim=-2)
+
+
+def channel_attention(products: list[Products], temperature: Tensor) -> Tensor:
+    with torch.autocast(temperature.device.type, enabled=False):
+        product, q_square, k_square = (sum(terms[1:], terms[0]) for terms in zip(*products, strict=True))
+        q_norm, k_norm = (t.clamp_min(1e-24).sqrt() for t in (q_square, k_square))
+        cosine = product / (q_norm[..., :, None] * k_norm[..., None, :])
         return (cosine * temperature.float()).softmax(dim=-1)
+
+
+def join(strips: list[Tensor], dim: int) -> Tensor:
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim)
 
 
 class GDFN(nn.Module):
@@ -99,8 +143,8 @@ class GDFN(nn.Module):
         self.project_out = nn.Conv2d(hidden, dim, kernel_size=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.dwconv(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate) * value)
+        halves = (maps.chunk(2, dim=1) for maps in strips(x, self.project_in, self.dwconv))
+        return join([self.project_out(F.gelu(gate) * value) for gate, value in halves], dim=2)
 
 
 class TransformerBlock(nn.Module):

@@ -30,8 +30,8 @@ class PromptGenBlock(nn.Module):
         self.conv3x3 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = self.linear_layer(x.mean(dim=(-2, -1))).softmax(dim=1)
-        prompt = torch.tensordot(weights, self.prompt_param[0], dims=1)
+        weights = self.linear_layer(x.mean(dim=(-2, -1))).softmax(dim=1, dtype=torch.float32)
+        prompt = torch.tensordot(weights.to(self.prompt_param.dtype), self.prompt_param[0], dims=1)
         prompt = prompt.contiguous(memory_format=torch.channels_last)
         return self.conv3x3(F.interpolate(prompt, x.shape[-2:], mode="bilinear"))
 

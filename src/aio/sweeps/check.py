@@ -65,5 +65,5 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
         with contextlib.redirect_stderr(said):
             config = Parsed(words).config.as_dict()
     except SystemExit as error:
-        raise InputError(said.getvalue().strip()) from error
+        raise InputError(said.getvalue().rpartition("error: ")[2].strip()) from error
     return {key: value for key, value in config.items() if key != "config"}

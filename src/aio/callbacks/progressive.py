@@ -1,0 +1,116 @@
+"""Progressive learning: stages with their own patches, batches and degradations, one after another (Restormer, 5.1).
+
+Small patches in large batches first, then the reverse; or easy degradations first, then all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, cast
+
+import lightning as L
+
+from aio.data.datamodule import RestorationData
+from aio.errors import InputError
+from aio.task import RestorationTask
+from aio.vocabulary import Degradation, expand
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many epochs of one kind.
+
+    Attributes:
+        epochs: how long it lasts; the last stage lasts until the training ends.
+        patch_size: side of its crops in pixels; `data.patch_size` by default, which is the largest there may be.
+        batch_size: its samples per step and device; `data.batch_size` by default.
+        de_type: its degradations, some of `data.de_type`; all by default.
+    """
+
+    epochs: int
+    patch_size: int | None = None
+    batch_size: int | None = None
+    de_type: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patch_size", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"progressive stage: {name} {value}, expected a whole number of at least 1")
+
+    @property
+    def tasks(self) -> list[Degradation] | None:
+        return None if self.de_type is None else expand(self.de_type)
+
+
+class Progressive(L.Callback):
+    """Takes the data through `stages`; with none, it does nothing.
+
+    The learning rate follows its cosine over the steps of all stages; validation is of all degradations throughout.
+
+    Args:
+        stages: in their order.
+    """
+
+    def __init__(self, *, stages: Sequence[Stage] = ()) -> None:
+        self.stages = list(stages)
+        self._ends = list(accumulate(stage.epochs for stage in self.stages))
+        self._entered: Stage | None = None
+
+    def check(self, data: RestorationData) -> None:
+        """Raises InputError where a stage asks for more than `data` holds."""
+        for number, stage in enumerate(self.stages, start=1):
+            try:
+                surplus = set(stage.tasks or []) - set(data.tasks)
+            except ValueError as error:
+                raise InputError(f"progressive stage {number}: {error}") from error
+            if surplus:
+                raise InputError(f"progressive stage {number}: {', '.join(sorted(surplus))} is not in --de_type")
+            if stage.patch_size is not None and stage.patch_size > data.patch_size:
+                raise InputError(
+                    f"progressive stage {number}: patch_size {stage.patch_size} exceeds --patch_size {data.patch_size}"
+                )
+            data.check_batches(stage.batch_size)
+
+    def stage_of(self, epoch: int) -> Stage:
+        """The stage of `epoch`, counted from 0."""
+        return next((stage for stage, end in zip(self.stages, self._ends, strict=True) if epoch < end), self.stages[-1])
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage != "fit" or not self.stages:
+            return
+        data = _data(trainer)
+        epochs = trainer.max_epochs
+        if epochs is not None and epochs > 0:
+            batches = (data.batches_per_epoch(self.stage_of(epoch).batch_size) for epoch in range(epochs))
+            steps = [math.ceil(count / trainer.accumulate_grad_batches) for count in batches]
+            cast(RestorationTask, pl_module).steps_of_epochs = steps
+        self._enter(data, 0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A resumed training begins in the stage where it stopped."""
+        self._prepare(trainer, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._prepare(trainer, trainer.current_epoch + 1)
+
+    def _prepare(self, trainer: Any, epoch: int) -> None:
+        if self.stages:
+            # Lightning looks at this number as the next epoch begins.
+            trainer.reload_dataloaders_every_n_epochs = int(self._enter(_data(trainer), epoch))
+
+    def _enter(self, data: RestorationData, epoch: int) -> bool:
+        """Whether the stage of `epoch` is another than that of the present loader."""
+        stage = self.stage_of(epoch)
+        if stage is self._entered:
+            return False
+        data.train_on(tasks=stage.tasks, batch_size=stage.batch_size, patch_size=stage.patch_size)
+        self._entered = stage
+        return True
+
+
+def _data(trainer: Any) -> RestorationData:
+    return cast(RestorationData, trainer.datamodule)

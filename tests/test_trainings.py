@@ -1,0 +1,83 @@
+"""Every net learns on the demo photographs, in float32 and mixed precision, and as one in two processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+import yaml
+
+from aio.cli import AioCLI
+from tiny_nets import TINY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+# No data here have the two views of a dual-pixel camera.
+TRAINED = [name for name in TINY if name != "restormer_dual_pixel"]
+# Lightning starts this file again for the second rank.
+SCRIPT = """\
+import sys
+import torch
+from aio.cli import AioCLI
+
+cli = AioCLI(sys.argv[2:])
+cli.fit()
+torch.save(cli.model.net.state_dict(), f"{sys.argv[1]}/rank{cli.trainer.global_rank}.pt")
+"""
+
+
+def words(name: str, home: Path, *, steps: int) -> list[str]:
+    """The command line of a training of `steps` steps on two images each."""
+    kind, arguments = TINY[name]
+    preset = {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": arguments}
+    (home / "net.yaml").write_text(yaml.safe_dump(preset))
+    scale = arguments.get("scale", 1)
+    task = "denoise_25" if scale == 1 else f"sr_x{scale}"
+    return f"""--model {home}/net.yaml --de_type {task} --epochs 1 --batch_size 2 --patch_size {32 * scale}
+        --data.samples_per_epoch {2 * steps} --data.val_size 32 --data.val_images 2 --num_workers 0
+        --perceptual_weight 0 --lr 2e-3 --use_ema false --trainer.accelerator cpu --ckpt_dir {home}/run
+        --trainer.enable_progress_bar false --trainer.log_every_n_steps 1""".split()
+
+
+class Losses(L.Callback):
+    """The loss of each step, all of it."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        self.seen.append(outputs["loss"].item())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_loss_falls(name, precision, tmp_path):
+    cli = AioCLI([*words(name, tmp_path, steps=50), "--precision", precision])
+    losses = Losses()
+    cli.trainer.callbacks.append(losses)
+    cli.fit()
+    seen = torch.tensor(losses.seen)
+    assert len(seen) == 50
+    assert seen.isfinite().all()
+    assert all(p.isfinite().all() for p in cli.model.net.state_dict().values() if p.is_floating_point())
+    assert seen[-10:].mean() < 0.9 * seen[:10].mean()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_two_processes_end_with_the_same_weights(name, tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "train.py", str(tmp_path), *words(name, tmp_path, steps=6), "--num_gpus", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    assert first.keys() == second.keys()
+    assert [key for key, value in first.items() if not torch.equal(value, second[key])] == []
+    kind, arguments = TINY[name]
+    torch.manual_seed(0)
+    fresh = kind(**arguments).state_dict()
+    assert [key for key, value in first.items() if not torch.equal(value, fresh[key])]
