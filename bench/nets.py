@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from aio.nets.blocks import MDTA, LayerNorm
+from aio.nets.blocks import GDFN, MDTA, LayerNorm
 from aio.nets.restormer import Restormer
 
 
@@ -52,6 +52,18 @@ class PlainMDTA(nn.Module):
         return self.project_out(rearrange(weights @ v, "b n c (h w) -> b (n c) h w", h=x.shape[2]))
 
 
+class PlainGDFN(nn.Module):
+    """Equation 2 of the paper on whole maps."""
+
+    def __init__(self, network: GDFN) -> None:
+        super().__init__()
+        self.project_in, self.dwconv, self.project_out = network.project_in, network.dwconv, network.project_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.dwconv(self.project_in(x)).chunk(2, dim=1)
+        return self.project_out(F.gelu(gate) * value)
+
+
 class ChannelsFirst(nn.Module):
     """Undoes the memory order that the net asks for."""
 
@@ -73,6 +85,8 @@ def straightforward(net: Restormer) -> Restormer:
                 setattr(module, name, PlainLayerNorm(child))
             elif isinstance(child, MDTA):
                 setattr(module, name, PlainMDTA(child))
+            elif isinstance(child, GDFN):
+                setattr(module, name, PlainGDFN(child))
     plain.patch_embed = ChannelsFirst(plain.patch_embed)  # type: ignore[assignment]
     return plain.eval()
 

@@ -38,7 +38,7 @@ def words(name: str, home: Path, *, steps: int) -> list[str]:
     (home / "net.yaml").write_text(yaml.safe_dump(preset))
     scale = arguments.get("scale", 1)
     task = "denoise_25" if scale == 1 else f"sr_x{scale}"
-    return f"""--model {home}/net.yaml --de_type {task} --epochs 1 --batch_size 2 --patch_size {32 * scale}
+    return f"""--model {home}/net.yaml --de_type {task} --epochs 1 --batch_size 2 --patch_size {16 * scale}
         --data.samples_per_epoch {2 * steps} --data.val_size 32 --data.val_images 2 --num_workers 0
         --perceptual_weight 0 --lr 2e-3 --use_ema false --trainer.accelerator cpu --ckpt_dir {home}/run
         --trainer.enable_progress_bar false --trainer.log_every_n_steps 1""".split()

@@ -126,6 +126,7 @@ class AioCLI(LightningCLI):
         require_images(net, self.datamodule.scale)
         self.datamodule.second_view, self.datamodule.gray = net.wants_second_view, net.in_channels == 1
         self._check_data()
+        self.config_init.loss.check_start(net, self.trainer.max_epochs)
         self.config_init.loss.build()
         if self.resume_from is not None:
             check_weights(self.model.net, self.resume_from)

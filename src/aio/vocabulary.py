@@ -22,6 +22,14 @@ Degradation = Literal[
     "sr_x2",
     "sr_x3",
     "sr_x4",
+    "desnow",
+    "low_haze",
+    "low_rain",
+    "low_snow",
+    "haze_rain",
+    "haze_snow",
+    "low_haze_rain",
+    "low_haze_snow",
 ]
 DEGRADATIONS: Final[tuple[Degradation, ...]] = get_args(Degradation)
 TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRADATIONS)}
@@ -29,6 +37,9 @@ TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRA
 SCALES: Final[dict[Degradation, int]] = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4}  # all others keep the size
 
 _SIGMAS: Final[tuple[Degradation, ...]] = ("denoise_15", "denoise_25", "denoise_50")
+_SINGLE: Final[tuple[Degradation, ...]] = ("lowlight", "dehaze", "derain", "desnow")
+_DOUBLE: Final[tuple[Degradation, ...]] = ("low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow")
+_TRIPLE: Final[tuple[Degradation, ...]] = ("low_haze_rain", "low_haze_snow")
 ALIASES: Final[dict[str, tuple[Degradation, ...]]] = {
     "denoise": _SIGMAS,
     "denoising": _SIGMAS,
@@ -40,6 +51,11 @@ ALIASES: Final[dict[str, tuple[Degradation, ...]]] = {
     "synllie": ("lowlight",),
     "llie": ("lowlight",),
     "enhance": ("lowlight",),
+    "desnowing": ("desnow",),
+    "cdd11": (*_SINGLE, *_DOUBLE, *_TRIPLE),
+    "cdd11_single": _SINGLE,
+    "cdd11_double": _DOUBLE,
+    "cdd11_triple": _TRIPLE,
 }
 
 

@@ -261,7 +261,7 @@ def test_a_rank_without_a_validation_image_is_refused(data):
         ({"weights": {"derain": -1}}, "weight -1 for 'derain': expected a number >= 0 for one of"),
         ({"weights": {"derain": float("nan")}}, "weight nan for 'derain'"),
         ({"weights": {"derain": float("inf")}}, "weight inf for 'derain'"),
-        ({"weights": {"snow": 1}}, "unknown degradation 'snow'"),
+        ({"weights": {"fog": 1}}, "unknown degradation 'fog'"),
         ({"weights": {"dehaze": 1}, "de_type": ["derain"]}, "weight 1 for 'dehaze': expected .* one of derain"),
         ({"weights": {"derain": 0}, "de_type": ["derain"]}, "every weight is 0"),
         ({"trainset": "everything"}, "--trainset everything: choose from demo, synthetic, paired, mixed"),

@@ -18,6 +18,7 @@ from aio.data.degradations import (
     low_resolution,
     motion_blur,
     rain,
+    snow,
 )
 from aio.data.degradations._common import deposit, to_linear, to_srgb
 from aio.data.degradations.blur import convolve, motion_kernel
@@ -29,7 +30,7 @@ from aio.vocabulary import DEGRADATIONS, SCALES
 
 NAMES = pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name not in SCALES])
 # One of each model: the three fixed sigmas are the blind one with other numbers.
-MODELS = pytest.mark.parametrize("name", ["denoise_blind", "derain", "dehaze", "deblur", "lowlight"])
+MODELS = pytest.mark.parametrize("name", ["denoise_blind", "derain", "dehaze", "deblur", "lowlight", "desnow"])
 SIZES = pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (17, 33)])
 
 
@@ -408,6 +409,40 @@ def test_noise_follows_the_signal_and_the_white_balance():
         torch.testing.assert_close(variance, gains * a * signal + gains**2 * b, rtol=0.03, atol=0)
         assert (variance > previous).all()
         previous = variance
+
+
+# Snow, and several at once
+
+
+def test_snow_covers_as_much_as_it_says():
+    black = torch.zeros(3, 200, 300)
+    covers = [snow(black, seeded(i), brightness=(1, 1)).mean().item() for i in range(20)]
+    assert 0.03 < sum(covers) / 20 < 0.12
+    assert max(covers) > 3 * min(covers)
+    some, more = (snow(black, seeded(0), density=(d, d), opacity=(0.6, 0.6)).mean() for d in (1.0, 4.0))
+    assert more > 2 * some
+
+
+def test_snow_is_white_before_dark_and_grey_before_white():
+    dark, bright = (snow(torch.full((3, 64, 64), v), seeded(1), brightness=(0.9, 0.9)) for v in (0.0, 1.0))
+    opacity = dark / 0.9
+    assert torch.allclose(bright, 1 - opacity * 0.1, atol=1e-5)
+    assert dark.max() > 0.5
+
+
+def test_composites_are_one_after_the_other_from_one_generator():
+    image = picture(32, 40)
+    for name, steps in {
+        "low_haze": (low_light, haze),
+        "haze_rain": (rain, haze),
+        "haze_snow": (snow, haze),
+        "low_haze_snow": (low_light, snow, haze),
+        "low_haze_rain": (low_light, rain, haze),
+    }.items():
+        expected, generator = image, seeded(4)
+        for step in steps:
+            expected = step(expected, generator)
+        assert torch.equal(DEGRADE[name](image, seeded(4)), expected)
 
 
 # Low resolution

@@ -149,6 +149,23 @@ def test_root_that_is_rain100l(plant, rainy, clean):
     }
 
 
+COMPOSITES = ("low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow", "low_haze_rain", "low_haze_snow")
+
+
+@pytest.mark.parametrize("above", ["", "cdd11/", "CDD-11/CDD-11_"])
+def test_tree_of_cdd11(plant, above):
+    sides = {"low": "lowlight", "haze": "dehaze", "rain": "derain", "snow": "desnow"} | {n: n for n in COMPOSITES}
+    tree = {f"{above}{split}/{side}": "01.png 02.png" for split in ("train", "test") for side in ("clear", *sides)}
+    root = plant(tree)
+    found = discover(root, sides.values())
+    for split, folder in {"train": "train", "val": "test"}.items():
+        assert set(found[split].pairs) == set(sides.values())
+        for side, task in sides.items():
+            home = root / f"{above}{folder}"
+            assert found[split].pairs[task] == [(home / side / n, home / "clear" / n) for n in ("01.png", "02.png")]
+    assert set(discover(root, ["desnow"])["train"].pairs) == {"desnow"}
+
+
 def test_root_that_is_gopro(plant):
     scenes = {"train": ("GOPR0372_07_00", "GOPR0374_11_01"), "test": ("GOPR0384_11_00",)}
     sides = ("blur", "blur_gamma", "sharp")

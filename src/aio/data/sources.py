@@ -2,7 +2,7 @@
 
 The trees of PromptIR/AirNet, MoCE-IR and of the data sets as their authors pack them (Rain100L, RESIDE/SOTS, GoPro,
 LOL) are all met by one rule: a folder that holds a degraded and a clean subfolder of known names is a paired set;
-the words of its path say its task and its split.
+the words of its path say its task and its split. CDD-11 shares one `clear` among the folders of its degradations.
 """
 
 from __future__ import annotations
@@ -41,10 +41,23 @@ _TASK_WORDS: Final[dict[Degradation, str]] = {
     "deblur": r"blur|gopro|gopr\d|hide",
     "lowlight": r"lol|low|llie|enhance|dark",
 }
+_CDD11: Final[dict[str, Degradation]] = {
+    "low": "lowlight",
+    "haze": "dehaze",
+    "rain": "derain",
+    "snow": "desnow",
+    "low_haze": "low_haze",
+    "low_rain": "low_rain",
+    "low_snow": "low_snow",
+    "haze_rain": "haze_rain",
+    "haze_snow": "haze_snow",
+    "low_haze_rain": "low_haze_rain",
+    "low_haze_snow": "low_haze_snow",
+}
 _NOISE_WORDS: Final = r"nois|bsd|wed|waterloo|div2k|flickr|kodak"
 _SPLIT_WORDS: Final[dict[Split, str]] = {
     "train": r"train|our485",
-    "val": r"^val|^test|^eval|sots|^rain100|bsd68|kodak|urban100",
+    "val": r"^val|^test|_(test|val)(_|$)|^eval|sots|^rain100|bsd68|kodak|urban100",
 }
 _HELD_OUT: Final = 20  # one clean image in so many validates where no folder's name says what does
 
@@ -72,6 +85,7 @@ class _Set(NamedTuple):
     folder: Path
     degraded: list[Path]
     clean: Path | None
+    task: Degradation | None = None  # where the folder's own name says it, and not its path
 
 
 def discover(root: Path, tasks: Iterable[Degradation]) -> dict[Split, Found]:
@@ -83,13 +97,13 @@ def discover(root: Path, tasks: Iterable[Degradation]) -> dict[Split, Found]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected a data tree like\n{EXPECTED_TREE}")
     tasks = list(tasks)
-    wanted = [task for task in tasks if task in _TASK_WORDS]
+    wanted = [task for task in tasks if task in {*_TASK_WORDS, *_CDD11.values()}]
     sets = _degraded_sets(root)
-    named = [_match(_words(root, folder), _TASK_WORDS) for folder, _, _ in sets]
+    named = [s.task or _match(_words(root, s.folder), _TASK_WORDS) for s in sets]
     if not any(named) and len(wanted) == 1:  # the one set below ROOT can only be the one task asked for
         named = [wanted[0]] * len(sets)
     paired: dict[Degradation, list[tuple[Path, list[Pair]]]] = {}
-    for task, (folder, degraded, clean) in zip(named, sets, strict=True):
+    for task, (folder, degraded, clean, _) in zip(named, sets, strict=True):
         if task is not None and task in wanted:
             if clean is None:
                 raise InputError(f"{degraded[0]}: expected its clean partners beside it in {' or '.join(_CLEAN)}")
@@ -149,6 +163,10 @@ def _degraded_sets(root: Path) -> list[_Set]:
         if inside.intersection((folder, *folder.parents)):
             continue
         children = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
+        if composites := _composites(folder, children):
+            sets += composites
+            inside |= {*children.values()}
+            continue
         parts = [child for name, child in children.items() if re.fullmatch(r"part\d+", name)]
         degraded = next(([children[name]] for name in _DEGRADED if name in children), parts)
         clean = next((children[name] for name in _CLEAN if name in children), None)
@@ -159,10 +177,18 @@ def _degraded_sets(root: Path) -> list[_Set]:
     return [s for s in sets if s.clean or not any(d in (f, *f.parents) for f in paired for d in s.degraded)]
 
 
+def _composites(folder: Path, children: dict[str, Path]) -> list[_Set]:
+    """The sets of CDD-11, of which several share one clean side."""
+    named = [(children[name], task) for name, task in _CDD11.items() if name in children]
+    if "clear" not in children or len(named) < 2:
+        return []
+    return [_Set(folder, [degraded], children["clear"], task) for degraded, task in named]
+
+
 def _clean_photos(root: Path, sets: list[_Set]) -> dict[Split, list[Path]]:
     """Images outside paired sets: those whose path speaks of denoising if there are any, else all."""
     in_pairs: set[Path | None] = set()
-    for folder, degraded, clean in sets:
+    for folder, degraded, clean, _ in sets:
         if clean:  # beside GoPro's `blur` and `sharp` lies `blur_gamma`: not clean either
             in_pairs |= {folder} if folder != root else {*degraded, clean}
     outside = [path for path in list_images(root) if not in_pairs.intersection(path.parents)]

@@ -21,6 +21,7 @@ from aio.data.degradations.lowlight import low_light
 from aio.data.degradations.lowres import LOW_RES_KERNELS, LowResKernel, low_resolution
 from aio.data.degradations.noise import gaussian_noise
 from aio.data.degradations.rain import rain
+from aio.data.degradations.snow import snow
 from aio.errors import InputError
 from aio.vocabulary import SCALES, Degradation
 
@@ -34,9 +35,20 @@ __all__ = [
     "low_resolution",
     "motion_blur",
     "rain",
+    "snow",
 ]
 
 Degrade = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def in_turn(image: Tensor, generator: torch.Generator, *, steps: Sequence[Degrade]) -> Tensor:
+    """One degradation upon the other: first the light fails, then rain or snow falls, and haze lies before them.
+
+    The order of CDD-11 (Guo et al., OneRestore, ECCV 2024, eq. 1).
+    """
+    for step in steps:
+        image = step(image, generator)
+    return image
 
 
 DEGRADE: Final[dict[Degradation, Degrade]] = {
@@ -49,6 +61,14 @@ DEGRADE: Final[dict[Degradation, Degrade]] = {
     "lowlight": low_light,
     "denoise_blind": gaussian_noise,
     **{task: partial(low_resolution, scale=scale) for task, scale in SCALES.items()},
+    "desnow": snow,
+    "low_haze": partial(in_turn, steps=(low_light, haze)),
+    "low_rain": partial(in_turn, steps=(low_light, rain)),
+    "low_snow": partial(in_turn, steps=(low_light, snow)),
+    "haze_rain": partial(in_turn, steps=(rain, haze)),
+    "haze_snow": partial(in_turn, steps=(snow, haze)),
+    "low_haze_rain": partial(in_turn, steps=(low_light, rain, haze)),
+    "low_haze_snow": partial(in_turn, steps=(low_light, snow, haze)),
 }
 
 

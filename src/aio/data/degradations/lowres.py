@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aio.data.degradations._common import to_8_bit
 from aio.resize import bicubic
 
 LowResKernel = Literal["bicubic", "bilinear", "area"]
@@ -25,7 +26,7 @@ def low_resolution(
     """
     kernel = kernels[int(torch.randint(len(kernels), (), generator=generator, device=generator.device))]
     size = (image.shape[-2] // scale, image.shape[-1] // scale)
-    return (_SHRINK[kernel](image, size).clamp(0, 1) * 255).round() / 255
+    return to_8_bit(_SHRINK[kernel](image, size).clamp(0, 1))
 
 
 def _bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:

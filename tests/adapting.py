@@ -18,8 +18,8 @@ def ids(*names: Degradation) -> Tensor:
 def taught(net: RestorationNet, *names: Degradation, rank: int = 2, alpha: float = 2.0) -> AdaptedNet:
     """`net` with adapters that change it, each otherwise."""
     adapted = add_adapters(net, {name: LoRA(rank=rank, alpha=alpha) for name in names})
-    generator = torch.Generator().manual_seed(len(adapted.adapters))
     for name in names:
+        generator = torch.Generator().manual_seed(TASK_ID[name])
         for parameter in adapted.adapters[name].parameters():
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
     return adapted
