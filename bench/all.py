@@ -17,6 +17,7 @@ _HERE = Path(__file__).parent
 _BENCHES = {
     "nets.py": "Inference of Restormer against its straightforward formulation",
     "stoformer.py": "Stoformer's evaluation over all window offsets against loops over them",
+    "blocks.py": "What each part of the LoRA-gated Restormer costs in one block",
     "fit.py": "Where the time of the demo's training goes",
 }
 

@@ -59,6 +59,7 @@ def rows_of(path):
 def test_training_leaves_scores_beside_bicubics_and_a_gallery(trained):
     row = rows_of(trained / "scores.csv")["sr_x2"]
     assert row["protocol"] == "sr_y"
+    assert (trained / "scores.md").read_text().startswith("| sr_y | images | bicubic PSNR / SSIM | restored")
     assert math.isfinite(float(row["psnr"]))
     assert float(row["input_psnr"]) > 15
     with Image.open(trained / "gallery.png") as gallery:

@@ -11,7 +11,8 @@ from aio.metrics import ScoreTable
 
 def score_table(scores: ScoreTable, title: str) -> Table:
     """`scores`: PSNR / SSIM before and after, per degradation and their mean."""
-    table = _table(f"{title} (protocol {scores.protocol})", ["degradation"], ["images", "input", "restored", "gain"])
+    columns = ["images", scores.before, "restored", "gain"]
+    table = _table(f"{title} (protocol {scores.protocol})", ["degradation"], columns)
     for task, m in {**scores.means(), "mean": scores.mean()}.items():
         before, after = f"{m.input_psnr:.2f} / {m.input_ssim:.4f}", f"{m.psnr:.2f} / {m.ssim:.4f}"
         table.add_row(task, str(m.images), before, after, f"{m.psnr_gain:+.2f} / {m.ssim_gain:+.4f}")

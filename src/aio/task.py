@@ -15,7 +15,7 @@ from aio.colour import luma, with_luma
 from aio.errors import InputError
 from aio.losses.mixture import Mixture
 from aio.losses.pixel import L1
-from aio.metrics import Means, ScoreTable, find_protocol
+from aio.metrics import Means, ScoreTable, find_protocol, input_name
 from aio.nets.base import RestorationNet, restore_any_size
 from aio.vocabulary import DEGRADATIONS
 from aio.weights import start_from
@@ -72,7 +72,7 @@ class RestorationTask(L.LightningModule):
         self.protocol = find_protocol(protocol, scale=net.scale)
         self.channels_last, self.compile_net, self.tell_task = channels_last, compile_net, tell_task
         self.criterion = Mixture(l1=(L1(), 1.0))
-        self.scores = ScoreTable(self.protocol.name)
+        self.scores = self._empty_scores()
         self.steps_of_epochs: list[int] | None = None
         if fine_tune_from is not None:
             self.net = start_from(net, fine_tune_from)
@@ -102,7 +102,7 @@ class RestorationTask(L.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self.scores = ScoreTable(self.protocol.name)
+        self.scores = self._empty_scores()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Scores each image of the batch; returns the restored images, clamped, for the gallery."""
@@ -120,6 +120,9 @@ class RestorationTask(L.LightningModule):
             return
         for task, means in {**self.scores.means(), "mean": self.scores.mean()}.items():
             self._log_means("val" if task == "mean" else f"val/{task}", means)
+
+    def _empty_scores(self) -> ScoreTable:
+        return ScoreTable(self.protocol.name, before=input_name(self.net.scale))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.validation_step(batch, batch_idx)

@@ -13,7 +13,7 @@ from torch import Tensor
 from aio.colour import luma
 from aio.files import atomic_write
 from aio.inference.tiles import Tile, restore_image
-from aio.metrics import Protocol, ScoreTable
+from aio.metrics import Protocol, ScoreTable, input_name
 from aio.nets.base import RestorationNet
 
 
@@ -40,7 +40,7 @@ def measure(
 
     A gray net which keeps the size is measured on the luma alone.
     """
-    scores = ScoreTable(protocol.name)
+    scores = ScoreTable(protocol.name, before=input_name(net.scale))
     with _progress() as progress:
         bar = progress.add_task("measuring", total=count)
         for test in tests:

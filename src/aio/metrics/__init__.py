@@ -1,7 +1,7 @@
 """How good a restored image is: PSNR and SSIM, the named protocols of the field, and the table of a whole benchmark."""
 
 from aio.metrics.image import Window, psnr, ssim
-from aio.metrics.protocols import PROTOCOLS, Protocol, Score, find_protocol, sr_y
+from aio.metrics.protocols import PROTOCOLS, Protocol, Score, find_protocol, input_name, sr_y
 from aio.metrics.table import Means, Row, ScoreTable
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ScoreTable",
     "Window",
     "find_protocol",
+    "input_name",
     "psnr",
     "sr_y",
     "ssim",

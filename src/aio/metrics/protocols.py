@@ -176,6 +176,11 @@ _ALL: Final = (
 PROTOCOLS: Final[dict[str, Protocol]] = {protocol.name: protocol for protocol in _ALL}
 
 
+def input_name(scale: int) -> str:
+    """What `Protocol.input_scores` scores."""
+    return "input" if scale == 1 else "bicubic"
+
+
 def find_protocol(name: str, *, scale: int = 1) -> Protocol:
     """The protocol called `name`, for images that a net has enlarged by `scale`.
 

@@ -49,10 +49,13 @@ class Means(NamedTuple):
 
 
 class ScoreTable:
-    """Collects the rows of one evaluation; `protocol` is the name under which its scores are printed."""
+    """Collects the rows of one evaluation; `protocol` is the name under which its scores are printed.
 
-    def __init__(self, protocol: str) -> None:
-        self.protocol = protocol
+    `before` says what the net's output stands beside: its input, or in super-resolution that enlarged by bicubic.
+    """
+
+    def __init__(self, protocol: str, *, before: str = "input") -> None:
+        self.protocol, self.before = protocol, before
         self._rows: dict[tuple[str, str], Row] = {}
 
     def __len__(self) -> int:
@@ -85,7 +88,7 @@ class ScoreTable:
         if dist.is_available() and dist.is_initialized():
             every = [[] for _ in range(dist.get_world_size())]
             dist.all_gather_object(every, self.rows)
-        joined = ScoreTable(self.protocol)
+        joined = ScoreTable(self.protocol, before=self.before)
         for row in (row for rows in every for row in rows):
             _check_same_image(joined._rows.setdefault((row.task, row.name), row), row)
         return joined
@@ -108,7 +111,7 @@ class ScoreTable:
     def to_markdown(self) -> str:
         """A Markdown table: scores before and after and the gain per degradation, and their mean."""
         lines = [
-            f"| {self.protocol} | images | input PSNR / SSIM | restored PSNR / SSIM | gain |",
+            f"| {self.protocol} | images | {self.before} PSNR / SSIM | restored PSNR / SSIM | gain |",
             "| --- | ---: | ---: | ---: | ---: |",
         ]
         for task, m in self._summary():
