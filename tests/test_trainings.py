@@ -13,6 +13,8 @@ import torch
 import yaml
 
 from aio.cli import AioCLI
+from aio.nets.base import count_parameters
+from aio.presets import describe, list_presets
 from tiny_nets import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,6 +44,14 @@ def words(name: str, home: Path, *, steps: int) -> list[str]:
         --data.samples_per_epoch {2 * steps} --data.val_size 32 --data.val_images 2 --num_workers 0
         --perceptual_weight 0 --lr 2e-3 --use_ema false --trainer.accelerator cpu --ckpt_dir {home}/run
         --trainer.enable_progress_bar false --trainer.log_every_n_steps 1""".split()
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_the_net_that_trains_is_the_preset(name, tmp_path):
+    """Nothing of the default network is left in it."""
+    with torch.device("meta"):
+        cli = AioCLI(["--model", name, "--trainer.accelerator", "cpu", "--ckpt_dir", str(tmp_path)])
+    assert count_parameters(cli.model.net) == describe(name).parameters
 
 
 class Losses(L.Callback):

@@ -79,7 +79,10 @@ def test_best_opens_by_itself_and_equals_the_file_on_the_base(finished_run, adap
 
 
 def test_a_second_fit_adds_an_adapter_beside_the_first(adapted_run, short_fit, tmp_path):
-    main(adapt(short_fit, adapted_run / "best.ckpt", tmp_path, "deblur", rank=3))
+    cli = AioCLI(adapt(short_fit, adapted_run / "best.ckpt", tmp_path, "deblur", rank=3))
+    cli.fit()
+    trained = {name for name, p in cli.model.net.named_parameters() if p.requires_grad}
+    assert trained == {name for name, _ in cli.model.net.named_parameters() if "adapters.deblur" in name}
     first, _ = states(adapted_run / "best.ckpt")
     for state in states(tmp_path / "last.ckpt"):
         assert same(state, first)

@@ -158,6 +158,10 @@ def test_what_could_not_be_opened_again_is_not_written(tmp_path):
         infinite.save_pretrained(tmp_path / "net")
     with pytest.raises(InputError, match=r"refused to build '.*Homemade': expected a net of aio\.nets"):
         Homemade().save_pretrained(tmp_path / "net")
+    wrapped = Homemade()
+    wrapped.config = build("nafnet").config
+    with pytest.raises(InputError, match="a Homemade round a NAFNet is not written"):
+        wrapped.save_pretrained(tmp_path / "net")
     odd = build("nafnet")
     odd.config = {**odd.config, "init_args": {"dim": torch.tensor(8)}}
     with pytest.raises(InputError, match=r"config\.json: an argument of this net is of no plain type"):

@@ -56,7 +56,9 @@ class Pretrained(nn.Module, PyTorchModelHubMixin, pipeline_tag="image-to-image",
         folder = Path(save_directory)
         if config is not None or folder.is_file():
             raise InputError(f"{folder}: expected a folder to write to, and no config beside the net's own")
-        net_class(self.config, folder / CONFIG)
+        named = net_class(self.config, folder / CONFIG).__name__
+        if named != type(self).__name__:
+            raise InputError(f"{folder}: a {type(self).__name__} round a {named} is not written, but the {named} itself")
         card = self.generate_model_card(**{"net": type(self).__name__, **(model_card_kwargs or {})})
         write_folder(folder, self.config, self.state_dict(), str(card))
 
