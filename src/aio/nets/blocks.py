@@ -6,7 +6,8 @@ Maps are channels-last in memory: a layer norm and an attention product then rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -16,9 +17,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 NormType = Literal["WithBias", "BiasFree"]
+ChannelSums = tuple[Tensor, Tensor, Tensor]
 
-_STRIP: Final = 2**22  # values of a strip's hidden map: 16 MiB, about the cache that two cores share
-_ROWS: Final = 16  # of a strip at least, for each computes two rows which are its neighbours' too
+_STRIP: Final = 2**22  # values of a strip's map: 16 MiB, which a cache and the allocator's reused memory hold
+_ROWS: Final = 16  # of a strip at least, as it computes two rows of its neighbours again
 
 
 class _AffineOfNorm(nn.Module):
@@ -55,20 +57,34 @@ class LayerNorm(nn.Module):
 def strips(x: Tensor, pointwise: nn.Module, depthwise: nn.Conv2d) -> Iterator[Tensor]:
     """`depthwise(pointwise(x))` in strips of rows from top to bottom, for a 3x3 after a 1x1 convolution.
 
-    These widest maps of a block cost more to store than to compute: on a CPU a strip is used up while it is in the
-    cache. Any other `pointwise` may see farther than one pixel, and a trace holds for other sizes too: one strip.
+    These are the widest maps of a block, and storing them costs more than computing them: a strip is used up while
+    it is in the cache, and its memory serves the next one.
     """
-    height, count = x.shape[-2], 1
-    if x.is_cpu and isinstance(pointwise, nn.Conv2d) and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
-        values = x.shape[0] * depthwise.out_channels * height * x.shape[-1]
-        count = max(1, min(-(-values // _STRIP), height // _ROWS))
+    height, count = x.shape[-2], _strip_count(x, pointwise, depthwise.out_channels)
     if count == 1:
         yield depthwise(pointwise(x))
         return
     for top, bottom in pairwise(height * i // count for i in range(count + 1)):
         above = min(top, 1)
-        rows = pointwise(x[:, :, top - above : bottom + 1])
-        yield depthwise(rows)[:, :, above : above + bottom - top]
+        maps = depthwise(pointwise(x[:, :, top - above : bottom + 1]))
+        yield maps[:, :, above : above + bottom - top]
+
+
+def _strip_count(x: Tensor, pointwise: nn.Module, width: int) -> int:
+    """One strip where nothing is gained: off the CPU, and where a backward pass needs all maps anyway.
+
+    One too in a trace, which must hold for other sizes, and where `pointwise` may see farther than one pixel.
+    """
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
+    if torch.is_grad_enabled() or traced or not x.is_cpu or not isinstance(pointwise, nn.Conv2d):
+        return 1
+    batch, _, height, columns = x.shape
+    return max(1, min(math.ceil(batch * width * height * columns / _STRIP), height // _ROWS))
+
+
+def join(parts: list[Tensor], dim: int) -> Tensor:
+    """The whole of what was computed strip by strip; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 class MDTA(nn.Module):
@@ -76,7 +92,8 @@ class MDTA(nn.Module):
 
     `(B, C, H, W) -> (B, C, H, W)`. Two products are reordered, with the same result: q and k are
     normalised after their product (by its rows and columns) rather than before, and the output
-    projection is multiplied into the attention matrix before it meets the values.
+    projection is multiplied into the attention matrix before it meets the values. Of a strip of q and k
+    only its share in the product remains.
     """
 
     def __init__(self, dim: int, num_heads: int, bias: bool = False) -> None:
@@ -88,12 +105,13 @@ class MDTA(nn.Module):
         self.project_out = nn.Conv2d(dim, dim, kernel_size=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        products, values = [], []
+        sums, values = [], []
         for maps in strips(x, self.qkv, self.qkv_dwconv):
             q, k, v = rearrange(maps, "b c h w -> b (h w) c").chunk(3, dim=-1)
-            products.append(channel_products(q, k, self.num_heads))
-            values.append(v.contiguous())  # a view would keep q and k
-        attention = channel_attention(products, self.temperature)
+            sums.append(channel_sums(q, k, self.num_heads))
+            # A view of v would keep q and k in memory too; those of a whole map stay for the backward pass as it is.
+            values.append(v if maps.shape[2] == x.shape[2] else v.contiguous())
+        attention = channel_attention(sums, self.temperature)
         weight = rearrange(self.project_out.weight, "o (n c) 1 1 -> n o c", n=self.num_heads)
         mix = rearrange(weight.to(attention.dtype) @ attention, "b n o c -> b (n c) o")
         out = join([v @ mix.to(v.dtype) for v in values], dim=1)
@@ -107,29 +125,24 @@ def transposed_attention(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
 
     `q`, `k`: `(B, H*W, heads * c)`; `temperature`: `(heads, 1, 1)`; returns `(B, heads, c, c)`.
     """
-    return channel_attention([channel_products(q, k, temperature.shape[0])], temperature)
+    return channel_attention([channel_sums(q, k, temperature.shape[0])], temperature)
 
 
-Products = tuple[Tensor, Tensor, Tensor]
-
-
-def channel_products(q: Tensor, k: Tensor, heads: int) -> Products:
-    """q^T k, and the squared norms of the channels of q and of k: sums over pixels, which add up over strips."""
+def channel_sums(q: Tensor, k: Tensor, heads: int) -> ChannelSums:
+    """q^T k `(B, heads, c, c)`, |q_i|^2 and |k_j|^2 `(B, heads, c)`, in float32: they add up over pixels."""
     with torch.autocast(q.device.type, enabled=False):
         q, k = (rearrange(t.float(), "b l (n c) -> b n l c", n=heads) for t in (q, k))
         return q.mT @ k, q.square().sum(dim=-2), k.square().sum(dim=-2)
 
 
-def channel_attention(products: list[Products], temperature: Tensor) -> Tensor:
+def channel_attention(sums: Sequence[ChannelSums], temperature: Tensor) -> Tensor:
+    """`transposed_attention` from the sums of all strips."""
     with torch.autocast(temperature.device.type, enabled=False):
-        product, q_square, k_square = (sum(terms[1:], terms[0]) for terms in zip(*products, strict=True))
-        q_norm, k_norm = (t.clamp_min(1e-24).sqrt() for t in (q_square, k_square))
+        product, q_square, k_square = (sum(parts[1:], parts[0]) for parts in zip(*sums, strict=True))
+        # The root of zero has no slope, and a constant instead has slope zero.
+        q_norm, k_norm = (square.clamp_min(1e-24).sqrt() for square in (q_square, k_square))
         cosine = product / (q_norm[..., :, None] * k_norm[..., None, :])
         return (cosine * temperature.float()).softmax(dim=-1)
-
-
-def join(strips: list[Tensor], dim: int) -> Tensor:
-    return strips[0] if len(strips) == 1 else torch.cat(strips, dim)
 
 
 class GDFN(nn.Module):

@@ -58,7 +58,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin, pipeline_tag="image-to-image",
             raise InputError(f"{folder}: expected a folder to write to, and no config beside the net's own")
         named = net_class(self.config, folder / CONFIG).__name__
         if named != type(self).__name__:
-            raise InputError(f"{folder}: a {type(self).__name__} round a {named} is not written, but the {named} itself")
+            raise InputError(f"{folder}: expected a {named}, not a {type(self).__name__} round one")
         card = self.generate_model_card(**{"net": type(self).__name__, **(model_card_kwargs or {})})
         write_folder(folder, self.config, self.state_dict(), str(card))
 
