@@ -27,6 +27,7 @@ from aio.nets.symunet import SymUNet
 from golden.fill import fill_state_dict
 
 _BLOCKS = {"num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}
+_PARTS = {"lora_ratio_ffn": 0.5, "use_dfrg": True, "use_csff": True}
 _LEVELS = {"middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}
 _WINDOWS = {"dim": 8, "num_heads": 2, "window_size": 4}
 # name -> class and arguments
@@ -38,13 +39,20 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "adair": (AdaIR, {"dim": 8, **_BLOCKS}),
     "moce_ir": (MoCEIR, {"dim": 8, **_BLOCKS, "num_dec_blocks": [1, 1, 1], "num_experts": 3}),
     "lora_restormer": (LoraRestormer, {"dim": 8, **_BLOCKS}),
+    "lora_restormer_full": (
+        LoraRestormer,
+        {"dim": 8, **_BLOCKS, **_PARTS, "lora": "spatial"},
+    ),
     "lora_restormer_seed": (
         LoraRestormer,
-        {"dim": 8, **_BLOCKS, "gate": "elementwise", "lora": "seed", "lora_ratio_attn": 0.8, "use_experts": False},
+        {
+            **{"dim": 8, **_BLOCKS, **_PARTS, "gate": "elementwise"},
+            **{"lora": "seed", "lora_ratio_attn": 0.8, "use_experts": False},
+        },
     ),
     "lora_restormer_base": (
         LoraRestormer,
-        {"dim": 8, **_BLOCKS, "gate": "elementwise", "lora": "plain", "use_dfrg": False, "use_csff": False},
+        {"dim": 8, **_BLOCKS, "gate": "elementwise", "lora": "plain", "lora_ratio_ffn": 0.5},
     ),
     "airnet": (AirNet, {"dim": 8, "num_groups": 1, "num_blocks": 1, "queue_length": 8}),
     "nafnet": (NAFNet, {"dim": 8, **_LEVELS}),

@@ -21,7 +21,7 @@ QUICK = [name for name in TINY if name != "stoformer"]  # it pads to 128 pixels
 # The official code pads these to more than they need, and its outputs are those of the padded image.
 ACCEPTED_STEP = {"symunet": 4, "stoformer": 16}
 # A hidden layer of a unit or two may be switched off by ReLU as a whole: these nets learn everywhere when wider.
-WIDE = {"adair": 12, "lora_restormer": 12, "lora_restormer_seed": 48}
+WIDE = {"adair": 12, "lora_restormer_full": 12, "lora_restormer_seed": 48}
 RESTING = {
     # On maps below 128 pixels the low band is empty.
     "adair": r"channel_cross_h\.(temperature|q\.weight|q_dwconv\.weight)$",

@@ -17,6 +17,7 @@ from golden.fill import fill_state_dict, golden_input
 
 PRESETS = Path(__file__).parents[2] / "conf" / "net"
 OFF = {"gate": "none", "lora": "none", "use_dfrg": False, "use_csff": False}
+ALL = {"gate": "headwise", "lora": "spatial", "lora_ratio_ffn": 0.5, "use_dfrg": True, "use_csff": True}
 SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 
 
@@ -48,15 +49,21 @@ def test_published_networks_have_their_size(name, changes, parameters, keys):
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("lora_restormer", 18_300_000), ("lora_restormer_light", 7_500_000), ("lora_restormer_tiny", 700_000)],
+    [
+        ("lora_restormer", 18_300_000),
+        ("lora_restormer_full", 18_300_000),
+        ("lora_restormer_light", 7_500_000),
+        ("lora_restormer_tiny", 700_000),
+    ],
 )
 def test_our_presets_stay_within_their_budget(name, limit):
     with torch.device("meta"):
         assert count_parameters(preset(name)) <= limit
 
 
-def test_flagship_stays_within_its_macs():
-    net, image = preset("lora_restormer").eval(), torch.rand(1, 3, 256, 256)
+@pytest.mark.parametrize("name", ["lora_restormer", "lora_restormer_full"])
+def test_flagship_stays_within_its_macs(name):
+    net, image = preset(name).eval(), torch.rand(1, 3, 256, 256)
     with warnings.catch_warnings(action="ignore", category=FutureWarning), torch.no_grad():
         from fvcore.nn import FlopCountAnalysis  # scripts a function as it is imported, and torch deprecates that
 
@@ -111,7 +118,7 @@ def test_gated_attention_by_hand(gate, lora):
 
 
 def test_both_residual_branches_are_scaled():
-    block = LoraRestormer(**SMALL).encoder_level1[0]
+    block = LoraRestormer(**SMALL, **ALL).encoder_level1[0]
     x, task = torch.randn(1, 8, 8, 8), torch.tensor([1])
     with torch.no_grad():
         block.gamma1.fill_(0.5)
@@ -122,7 +129,7 @@ def test_both_residual_branches_are_scaled():
 
 
 def test_task_changes_the_output_only_where_it_is_known():
-    net = LoraRestormer(**SMALL).eval()
+    net = LoraRestormer(**SMALL, **ALL).eval()
     image = golden_input((3, 3, 16, 16))
     with torch.no_grad():
         blind = net(image)
@@ -133,7 +140,7 @@ def test_task_changes_the_output_only_where_it_is_known():
 
 
 def test_in_training_half_of_the_samples_are_blind():
-    net = LoraRestormer(**SMALL)
+    net = LoraRestormer(**SMALL, **ALL)
     image = torch.randint(0, 256, (4, 3, 8, 8)) / 255
     image[:, 0, 4, 4] = torch.tensor([0, 37, 124, 255]) / 255
     task = torch.tensor([5, 5, 6, 6])
@@ -142,9 +149,10 @@ def test_in_training_half_of_the_samples_are_blind():
     torch.testing.assert_close(out, net(image, torch.tensor([5, UNKNOWN_TASK, 6, UNKNOWN_TASK])))
 
 
+@pytest.mark.parametrize("name", ["lora_restormer", "lora_restormer_full"])
 @pytest.mark.parametrize("task", [None, torch.tensor([2])])
-def test_flagship_trains_on_one_image(task):
-    net = preset("lora_restormer")
+def test_flagship_trains_on_one_image(name, task):
+    net = preset(name)
     image = golden_input((1, 3, 16, 16))
     image[:, 0, 8, 8] = 0
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
@@ -158,7 +166,7 @@ def test_flagship_trains_on_one_image(task):
         assert parameter.grad.any() or (task is None and "task_logits" in name), name
 
 
-@pytest.mark.parametrize("name", ["lora_restormer", "lora_restormer_seed", "lora_restormer_base"])
+@pytest.mark.parametrize("name", ["lora_restormer_full", "lora_restormer_seed", "lora_restormer_base"])
 def test_mixed_precision_is_finite_and_near(name):
     net = preset(name, **SMALL).eval()
     image = golden_input((2, 3, 16, 16))

@@ -114,6 +114,7 @@ def test_what_the_mixin_adds_disturbs_no_copy(saved):
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert twin.config == net.config
         assert vars(twin).keys() == vars(net).keys() == vars(NAFNet(**TINY["nafnet"][1])).keys()
+        assert twin._hub_mixin_config is None
     with torch.device("meta"):
         assert NAFNet(**net.config["init_args"]).intro.weight.is_meta
 

@@ -82,6 +82,11 @@ def _strip_count(x: Tensor, pointwise: nn.Module, width: int) -> int:
     return max(1, min(math.ceil(batch * width * height * columns / _STRIP), height // _ROWS))
 
 
+def alone(part: Tensor) -> Tensor:
+    """`part` of a strip to be kept: copied, as a view keeps all of the strip, unless a backward pass does so anyway."""
+    return part if torch.is_grad_enabled() else part.contiguous()
+
+
 def join(parts: list[Tensor], dim: int) -> Tensor:
     """The whole of what was computed strip by strip; a single part is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
@@ -109,12 +114,12 @@ class MDTA(nn.Module):
         for maps in strips(x, self.qkv, self.qkv_dwconv):
             q, k, v = rearrange(maps, "b c h w -> b (h w) c").chunk(3, dim=-1)
             sums.append(channel_sums(q, k, self.num_heads))
-            # A view of v would keep q and k in memory too; those of a whole map stay for the backward pass as it is.
-            values.append(v if maps.shape[2] == x.shape[2] else v.contiguous())
+            values.append(alone(v))
         attention = channel_attention(sums, self.temperature)
         weight = rearrange(self.project_out.weight, "o (n c) 1 1 -> n o c", n=self.num_heads)
         mix = rearrange(weight.to(attention.dtype) @ attention, "b n o c -> b (n c) o")
-        out = join([v @ mix.to(v.dtype) for v in values], dim=1)
+        v = join(values, dim=1)
+        out = v @ mix.to(v.dtype)
         if self.project_out.bias is not None:
             out = out + self.project_out.bias
         return rearrange(out, "b (h w) c -> b c h w", h=x.shape[-2])
