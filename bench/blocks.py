@@ -1,7 +1,7 @@
 """What every part of the LoRA-gated Restormer costs in one block. `python bench/blocks.py`
 
 One block at 40 channels, 4 heads, 128 x 128 pixels; each row changes one part of the plain block (Restormer's), and
-the last has all of the flagship's. Time is given as a ratio to the plain block's within the same rounds; memory is
+the last has headwise gate, low rank and DFRG at once. Time is given as a ratio to the plain block's within the same rounds; memory is
 what the forward pass keeps for the backward pass.
 """
 
@@ -55,7 +55,7 @@ PARTS = {
     "low rank in FFN: spatial": block(ffn="spatial"),
     "DFRG, experts idle": block(dfrg=True, used=False),
     "DFRG, experts used": block(dfrg=True),
-    "flagship's block": block(gate="headwise", ffn="spatial", dfrg=True),
+    "block: all three": block(gate="headwise", ffn="spatial", dfrg=True),
 }
 SKIPS = {"skip: concatenation": Skip(csff=False), "skip: CSFF": Skip(csff=True)}
 
