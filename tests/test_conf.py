@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from aio.cli import AioCLI
 from aio.fit import main
-from aio.presets import conf_dir
+from aio.nets.base import count_parameters
+from aio.presets import conf_dir, describe, list_presets, net_preset
 
 CONF = conf_dir()
 HERE = ["--trainer.accelerator", "cpu", "--devices", "1", "--precision", "32-true"]
@@ -51,3 +53,33 @@ def test_the_demo_trains_one_step(tmp_path):
     main(["--config", str(CONF / "fit/demo.yaml"), *short, *quiet, "--ckpt_dir", str(tmp_path / "run")])
     scores = (tmp_path / "run" / "scores.md").read_text()
     assert all(task in scores for task in ("denoise_25", "derain", "dehaze", "deblur", "lowlight"))
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_the_net_that_trains_is_the_preset(name, tmp_path):
+    """Nothing of the default network is left in it."""
+    with torch.device("meta"):
+        cli = AioCLI(["--model", name, "--trainer.accelerator", "cpu", "--ckpt_dir", str(tmp_path)])
+    assert count_parameters(cli.model.net) == describe(name).parameters
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", str(CONF / "fit/aio5.yaml"), "--model", "moce_ir"],
+        ["--config", str(CONF / "fit/aio5.yaml"), "--config", str(CONF / "fit/moce_ir.yaml")],
+        ["--config", str(CONF / "fit/aio5.yaml"), "--model.net", str(CONF / "net/moce_ir.yaml")],
+    ],
+)
+def test_a_net_named_later_keeps_nothing_of_one_named_earlier(words, tmp_path):
+    with torch.device("meta"):
+        cli = AioCLI([*words, *HERE, "--data_file_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "run")])
+    assert count_parameters(cli.model.net) == describe("moce_ir").parameters
+
+
+def test_a_file_may_change_single_arguments_of_the_net_named_before(tmp_path):
+    (tmp_path / "more.yaml").write_text("model: {net: {init_args: {num_refinement_blocks: 3}}}")
+    files = ["--config", str(CONF / "fit/demo.yaml"), "--config", str(tmp_path / "more.yaml")]
+    cli = AioCLI([*files, *HERE, "--ckpt_dir", str(tmp_path / "run")])
+    assert len(cli.model.net.refinement) == 3
+    assert cli.model.net.config["init_args"]["dim"] == net_preset("restormer_tiny")["init_args"]["dim"]

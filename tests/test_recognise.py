@@ -83,6 +83,7 @@ def test_the_answer_is_plain_data():
             lora="seed",
             lora_ratio_attn=0.5,
             lora_ratio_ffn=0.3,
+            use_dfrg=True,
             use_experts=False,
         ),
         net("promptir.PromptIR", dim=16, heads=[1, 2, 2, 4], bias=True, LayerNorm_type="BiasFree"),

@@ -46,8 +46,13 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "lora_restormer_seed": (
         LoraRestormer,
         {
-            **{"dim": 8, **_BLOCKS, **_PARTS, "gate": "elementwise"},
-            **{"lora": "seed", "lora_ratio_attn": 0.8, "use_experts": False},
+            "dim": 8,
+            **_BLOCKS,
+            **_PARTS,
+            "gate": "elementwise",
+            "lora": "seed",
+            "lora_ratio_attn": 0.8,
+            "use_experts": False,
         },
     ),
     "lora_restormer_base": (

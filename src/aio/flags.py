@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import yaml
 
 from aio.errors import InputError
 from aio.presets import net_preset
@@ -132,6 +135,9 @@ FLAGS: Final = (
 _BY_NAME: Final = {f"--{flag.name}": flag for flag in FLAGS}
 _REFINED: Final = ("--model", "--use_ema")  # by --use_dfrg and --ema_decay, which may stand before them
 _NO_EMA: Final = "--ema.decay=0.0"  # overrules a decay
+# Where one net is named after another, the parser would keep the first one's arguments wherever their names agree. The
+# base class takes none, so that naming it in between forgets them all.
+_FORGET_NET: Final = '--model.net={"class_path": "aio.nets.base.RestorationNet"}'
 
 
 def translate(argv: Sequence[str]) -> list[str]:
@@ -148,13 +154,27 @@ def translate(argv: Sequence[str]) -> list[str]:
         if name in ("--config", "-c"):
             if not words:
                 raise InputError(f"{name}: expected a YAML file")
-            configs += [f"--config={word}" for word in words]
+            for word in words:
+                configs += [_FORGET_NET] * _names_net(word) + [f"--config={word}"]
         elif name in _BY_NAME:
             option = _translated(_BY_NAME[name], words)
-            (last if option == _NO_EMA else refined if name in _REFINED else options).append(option)
+            options_of_kind = last if option == _NO_EMA else refined if name in _REFINED else options
+            options_of_kind += [_FORGET_NET, option] if name == "--model" else [option]
         else:
+            options += [_FORGET_NET] * (name == "--model.net")
             options += [f"{name}={words[0]}", *words[1:]] if joined else [name, *words]
     return [*configs, *refined, *options, *last]
+
+
+def _names_net(config: str) -> bool:
+    """Whether a configuration file says which net it is for, and does not merely change some arguments of one."""
+    try:
+        content = yaml.safe_load(Path(config).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False  # the parser says what is wrong with it
+    model = content.get("model") if isinstance(content, dict) else None
+    net = model.get("net") if isinstance(model, dict) else None
+    return isinstance(net, str) or (isinstance(net, dict) and "class_path" in net)
 
 
 def _groups(argv: Sequence[str]) -> list[tuple[str, list[str], bool]]:
