@@ -1,8 +1,8 @@
 """What every part of the LoRA-gated Restormer costs in one block. `python bench/blocks.py`
 
 One block at 40 channels, 4 heads, 128 x 128 pixels; each row changes one part of the plain block (Restormer's), and
-the last has headwise gate, low rank and DFRG at once. Time is given as a ratio to the plain block's within the same rounds; memory is
-what the forward pass keeps for the backward pass.
+the last has headwise gate, low rank and DFRG at once. Time is given as a ratio to the plain block's within the same
+rounds; memory is what the forward pass keeps for the backward pass.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None 
 
 def add_net_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that runs a net."""
-    parser.add_argument("--checkpoint", metavar="C", required=True, help="weights: .ckpt, .pth, .safetensors, or a folder of save_pretrained")
+    parser.add_argument(
+        "--checkpoint", metavar="C", required=True, help="weights: .ckpt, .pth, .safetensors or a folder"
+    )
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--de_type", metavar="T", help="the one degradation that the images suffer from")
     parser.add_argument(
