@@ -88,13 +88,18 @@ def kept_bytes(part: nn.Module) -> int:
 
 
 def seconds(part: nn.Module, *, train: bool) -> float:
+    """Of the faster of three passes: the first one finds the caches filled by another part."""
     image, task = inputs()
-    start = time.perf_counter()
-    with torch.inference_mode(not train):
-        result = part.train(train)(image, task)
-        if train:
-            result.sum().backward()
-    return time.perf_counter() - start
+    part.train(train)
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with torch.inference_mode(not train):
+            result = part(image, task)
+            if train:
+                result.sum().backward()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
 
 
 def rows(parts: dict[str, nn.Module], rounds: int) -> list[str]:
@@ -116,7 +121,7 @@ def rows(parts: dict[str, nn.Module], rounds: int) -> list[str]:
     return lines
 
 
-def main(rounds: int = 15) -> None:
+def main(rounds: int = 7) -> None:
     torch.manual_seed(0)
     print("| part | parameters | GMACs | forward | forward and backward | MiB kept |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
