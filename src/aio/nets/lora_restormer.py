@@ -2,7 +2,7 @@
 
 Source: the LoRA-gate Restormer and its enhanced all-in-one form, which conf/net/lora_restormer_base.yaml and
 lora_restormer_seed.yaml rebuild, keys included. With every part off it is plain Restormer, bit for bit. By default the
-gate alone is on, which is what the ablation in the README recommends.
+gate alone is on, the one part that cost nothing in the ablation (README).
 """
 
 from __future__ import annotations
