@@ -19,8 +19,8 @@ from aio.files import write_text
 from aio.vocabulary import SCALES, TASK_ID, expand, one_degradation
 
 if TYPE_CHECKING:
-    from aio.data.datamodule import WholeImages
     from aio.data.pairs import SynthesisedPairs
+    from aio.data.samples import WholeImages
     from aio.inference.measure import Test
     from aio.metrics import ScoreTable
     from aio.nets.base import RestorationNet
@@ -83,7 +83,8 @@ def _tests(benchmark: Benchmark | None, options: argparse.Namespace, scale: int)
 
 
 def _benchmark_tests(benchmark: Benchmark, options: argparse.Namespace) -> Tests:
-    from aio.data.datamodule import RestorationData, WholeImages
+    from aio.data.datamodule import RestorationData
+    from aio.data.samples import WholeImages
 
     if benchmark.trainset != "demo" and options.data_file_dir is None:
         raise InputError(
@@ -109,7 +110,7 @@ def _sampled(samples: WholeImages, keys: Sequence[int], rows: Sequence[str], *, 
 
 def _synthesised_tests(options: argparse.Namespace) -> Tests:
     """A row for each folder of clean images."""
-    from aio.data.datamodule import WholeImages
+    from aio.data.samples import WholeImages
     from aio.data.scan import check_files
 
     sources = [_synthesised(folder, options) for folder in options.clean_dir]

@@ -89,7 +89,7 @@ def _gpus(words: list[str]) -> int | str:
     return "auto" if words == ["auto"] else _parsed(int, words, "a whole number or auto")
 
 
-_TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed")
+_TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed", "pooled")
 _LOSSES: Final = ("l1", "l2", "charbonnier", "psnr")
 FLAGS: Final = (
     Flag(

@@ -1,6 +1,7 @@
 """THE vocabulary of degradations: canonical name -> task id, and the field's other names for them.
 
-Ids are positions, stored in checkpoints and datasets: names are only ever appended.
+Ids are positions, stored in checkpoints and datasets: names are only ever appended. `clean` is no degradation at all:
+a network for all photographs has to learn it too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Degradation = Literal[
     "haze_snow",
     "low_haze_rain",
     "low_haze_snow",
+    "clean",
 ]
 DEGRADATIONS: Final[tuple[Degradation, ...]] = get_args(Degradation)
 TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRADATIONS)}

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from aio.data.datamodule import RestorationData, TrainingSet, WholeImages
+from aio.data.datamodule import RestorationData
 from aio.data.degradations import Synthesis
 from aio.data.mixture import Mixture
 from aio.data.pairs import FolderPairs, SynthesisedPairs, to_tensor
+from aio.data.samples import TrainingSet, WholeImages
 from aio.errors import InputError
 from aio.images import read_rgb
 from aio.vocabulary import TASK_ID
@@ -209,6 +210,13 @@ def test_where_samples_come_from(data, trainset, kinds):
     assert [type(source) for source in module.sources("train")] == kinds
 
 
+def test_pooled_halves_pairs_and_synthesised_samples(data):
+    module = data(de_type=["derain", "denoise_25"], trainset="pooled", samples_per_epoch=16, weights={"derain": 3})
+    assert [type(source) for source in module.sources("train")] == [FolderPairs, SynthesisedPairs, SynthesisedPairs]
+    assert [type(source) for source in module.sources("val")] == [FolderPairs, SynthesisedPairs]
+    assert module.train_dataloader().dataset.mixture.quotas.tolist() == [6, 6, 4]
+
+
 def test_paired_synthesises_noise_alone(data):
     module = data(de_type=["derain", "denoise_25"], trainset="paired")
     assert [type(source) for source in module.sources("val")] == [FolderPairs, SynthesisedPairs]
@@ -264,8 +272,8 @@ def test_a_rank_without_a_validation_image_is_refused(data):
         ({"weights": {"fog": 1}}, "unknown degradation 'fog'"),
         ({"weights": {"dehaze": 1}, "de_type": ["derain"]}, "weight 1 for 'dehaze': expected .* one of derain"),
         ({"weights": {"derain": 0}, "de_type": ["derain"]}, "every weight is 0"),
-        ({"trainset": "everything"}, "--trainset everything: choose from demo, synthetic, paired, mixed"),
-        ({"trainset": "paired"}, "--trainset paired with --data_file_dir None: .* paired and mixed need one"),
+        ({"trainset": "everything"}, "--trainset everything: choose from demo, synthetic, paired, mixed, pooled"),
+        ({"trainset": "paired"}, "--trainset paired with --data_file_dir None: .* all others need one"),
         ({"trainset": "demo", "data_file_dir": "x"}, "--trainset demo with --data_file_dir x: demo takes no folder"),
     ],
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import lightning as L
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from aio.colour import luma
@@ -19,25 +19,15 @@ from aio.data.degradations import Synthesis
 from aio.data.demo import demo_photos
 from aio.data.mixture import EpochSampler, Mixture, ShardSampler
 from aio.data.pairs import FolderPairs, SynthesisedPairs, TaskSource
+from aio.data.samples import Sample, TrainingSet, WholeImages
 from aio.data.scan import check_files
-from aio.data.seeding import name_seed, seeded
 from aio.data.sources import EXPECTED_TREE, Found, Split, discover
 from aio.errors import InputError
-from aio.vocabulary import SCALES, TASK_ID, Degradation, expand
+from aio.vocabulary import SCALES, Degradation, expand
 
 _WORKERS: Final = min(4, os.cpu_count() or 1)
 _SYNTHESIS: Final = Synthesis()
-Trainset = Literal["demo", "synthetic", "paired", "mixed"]
-
-
-class Sample(TypedDict):
-    """What a batch is made of; in a batch every tensor has a leading axis and `name` is a list."""
-
-    degraded: Tensor
-    clean: Tensor
-    task: int
-    name: str
-    second_view: NotRequired[Tensor]
+Trainset = Literal["demo", "synthetic", "paired", "mixed", "pooled"]
 
 
 class _Training(NamedTuple):
@@ -56,7 +46,7 @@ class RestorationData(L.LightningDataModule):
         data_file_dir: root of the data tree; the demo photographs when it is missing.
         trainset: `demo`; `synthetic` (all is synthesised from the clean images below the root); `paired` (a paired
             folder for every task but noise); `mixed` (pairs where there are some, else synthesised; the default with a
-            root).
+            root); `pooled` (pairs and synthesised samples by halves, for training; validation as `mixed`).
         batch_size: samples per step and device.
         patch_size: side of the training crops in pixels; of the clean ones in super-resolution.
         samples_per_epoch: length of an epoch over all devices.
@@ -103,7 +93,7 @@ class RestorationData(L.LightningDataModule):
         if (self.trainset == "demo") == (self.root is not None):
             raise InputError(
                 f"--trainset {self.trainset} with --data_file_dir {data_file_dir}: "
-                "demo takes no folder, synthetic, paired and mixed need one"
+                "demo takes no folder, all others need one"
             )
         self.scale = _one_scale(self.tasks)
         if patch_size % self.scale:
@@ -121,14 +111,14 @@ class RestorationData(L.LightningDataModule):
         self._sources: dict[Split, list[TaskSource]] = {}
 
     def sources(self, split: Split) -> list[TaskSource]:
-        """One source per degradation, in the order of `de_type`; found and checked on the first call.
+        """The sources of all degradations, in the order of `de_type`; found and checked on the first call.
 
         Raises:
             InputError: a folder, partner or image is missing, unreadable or too small.
         """
         if split not in self._sources:
             found = self._find()[split]
-            sources = [self._source(task, split, found) for task in self.tasks]
+            sources = [source for task in self.tasks for source in self._sources_of(task, split, found)]
             files = [files for source in sources for files in source.files()]
             check_files(files, smallest_side=self.patch_size if split == "train" else 1, hint="--patch_size")
             self._sources[split] = sources
@@ -158,8 +148,9 @@ class RestorationData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         chosen = self._training
         self.check_batches(chosen.batch_size)
-        shared = zip(self.sources("train"), self.weights, strict=True)
-        sources, weights = zip(*((s, w) for s, w in shared if s.task in chosen.tasks), strict=True)
+        sources = [source for source in self.sources("train") if source.task in chosen.tasks]
+        of_task = Counter(source.task for source in sources)
+        weights = [self.weights[source.task] / of_task[source.task] for source in sources]
         mixture = Mixture(
             sizes=[len(source) for source in sources], weights=weights, length=self.samples_per_epoch, seed=self.seed
         )
@@ -214,72 +205,25 @@ class RestorationData(L.LightningDataModule):
             self._found = discover(self.root, self.tasks)
         return self._found
 
-    def _source(self, task: Degradation, split: Split, found: Found) -> TaskSource:
-        pairs = found.pairs.get(task, []) if self.trainset in ("paired", "mixed") else []
-        if pairs:
-            return FolderPairs(task=task, pairs=pairs, cache=self._cache)
-        always_synthesised = task.startswith("denoise") or task in SCALES
-        if (self.trainset == "paired" and not always_synthesised) or not found.clean:
-            kind = "clean photographs" if always_synthesised else "pairs"
+    def _sources_of(self, task: Degradation, split: Split, found: Found) -> list[TaskSource]:
+        """The pairs of `task` or what is synthesised for it; both, where they are pooled."""
+        pairs = [] if self.trainset in ("demo", "synthetic") else found.pairs.get(task, [])
+        sources: list[TaskSource] = [FolderPairs(task=task, pairs=pairs, cache=self._cache)] if pairs else []
+        if not pairs or (self.trainset == "pooled" and split == "train" and found.clean):
+            sources.append(self._synthesised(task, split, found))
+        return sources
+
+    def _synthesised(self, task: Degradation, split: Split, found: Found) -> TaskSource:
+        if (self.trainset == "paired" and not _without_pairs(task)) or not found.clean:
+            kind = "clean photographs" if _without_pairs(task) else "pairs"
             raise InputError(f"{self.root}: no {split} {kind} for {task}; expected\n{EXPECTED_TREE}")
         degrade = self.synthesis.degrade(task)
         return SynthesisedPairs(task=task, photos=found.clean, degrade=degrade, cache=self._cache)
 
 
-class TrainingSet(Dataset[Sample]):
-    """Augmented crops; the key `epoch * length + index` decides all of a sample."""
-
-    def __init__(
-        self, sources: Sequence[TaskSource], mixture: Mixture, patch_size: int, seed: int, *, second_view: bool = False
-    ) -> None:
-        self.sources, self.mixture, self.patch_size, self.seed = sources, mixture, patch_size, seed
-        self.second_view = second_view
-
-    def __getitem__(self, key: int) -> Sample:
-        epoch, index = divmod(key, self.mixture.length)
-        source_index, image = self.mixture.locate(epoch, index)
-        source = self.sources[source_index]
-        generator = seeded(self.seed, epoch, index)
-        task, name = TASK_ID[source.task], source.name(image)
-        if self.second_view:
-            degraded, clean, second = source.two_views(image, generator, self.patch_size)
-            return {"degraded": degraded, "clean": clean, "task": task, "name": name, "second_view": second}
-        degraded, clean = source.sample(image, generator, self.patch_size)
-        return {"degraded": degraded, "clean": clean, "task": task, "name": name}
-
-
-class WholeImages(Dataset[Sample]):
-    """Validation images as they are, task by task; synthesised degradations are seeded by the image's name."""
-
-    def __init__(
-        self, sources: Sequence[TaskSource], *, seed: int, limit: int | None = None, centre: int | None = None
-    ) -> None:
-        self.sources, self.seed, self.centre = sources, seed, centre
-        self.index = [(s, i) for s, source in enumerate(sources) for i in range(len(source))[:limit]]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, key: int) -> Sample:
-        source_index, image = self.index[key]
-        source = self.sources[source_index]
-        name = source.name(image)
-        degraded, clean = source.sample(image, seeded(self.seed, name_seed(name)), None)
-        if self.centre is not None:
-            degraded, clean = _centre_crops(degraded, clean, self.centre)
-        return {"degraded": degraded, "clean": clean, "task": TASK_ID[source.task], "name": name}
-
-
-def _centre_crops(degraded: Tensor, clean: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The centre of both, `size` the side of the clean one, rounded down to a multiple of their scale."""
-    scale = clean.shape[-1] // degraded.shape[-1]
-    side = max(1, size // scale)
-    top, left = (max(0, (length - side) // 2) for length in degraded.shape[-2:])
-    large_top, large_left, large = top * scale, left * scale, side * scale
-    return (
-        degraded[:, top : top + side, left : left + side],
-        clean[:, large_top : large_top + large, large_left : large_left + large],
-    )
+def _without_pairs(task: Degradation) -> bool:
+    """Whether the field trains `task` on photographs degraded on the way."""
+    return task in ("clean", *SCALES) or task.startswith("denoise")
 
 
 def _one_scale(tasks: Sequence[Degradation]) -> int:
@@ -295,7 +239,7 @@ def _at_least(least: int, **numbers: int | None) -> None:
             raise InputError(f"--{name} {value}: expected a whole number of at least {least}")
 
 
-def _weight_per_task(tasks: Sequence[Degradation], weights: dict[str, float]) -> list[float]:
+def _weight_per_task(tasks: Sequence[Degradation], weights: dict[str, float]) -> dict[Degradation, float]:
     """An alias' weight is shared by the degradations it stands for."""
     shares = dict.fromkeys(tasks, 1.0)
     for name, weight in weights.items():
@@ -305,4 +249,4 @@ def _weight_per_task(tasks: Sequence[Degradation], weights: dict[str, float]) ->
         shares.update(dict.fromkeys(chosen, weight / len(chosen)))
     if not sum(shares.values()):
         raise ValueError("every weight is 0: at least one degradation must be above")
-    return list(shares.values())
+    return shares

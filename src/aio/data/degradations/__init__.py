@@ -51,6 +51,11 @@ def in_turn(image: Tensor, generator: torch.Generator, *, steps: Sequence[Degrad
     return image
 
 
+def unchanged(image: Tensor, generator: torch.Generator) -> Tensor:
+    """`image` itself, of which nothing is to be restored."""
+    return image.clone()
+
+
 DEGRADE: Final[dict[Degradation, Degrade]] = {
     "denoise_15": partial(gaussian_noise, sigma=(15.0, 15.0)),
     "denoise_25": partial(gaussian_noise, sigma=(25.0, 25.0)),
@@ -69,6 +74,7 @@ DEGRADE: Final[dict[Degradation, Degrade]] = {
     "haze_snow": partial(in_turn, steps=(snow, haze)),
     "low_haze_rain": partial(in_turn, steps=(low_light, rain, haze)),
     "low_haze_snow": partial(in_turn, steps=(low_light, snow, haze)),
+    "clean": unchanged,
 }
 
 
