@@ -18,7 +18,9 @@ _BENCHES = {
     "nets.py": "Inference of Restormer against its straightforward formulation",
     "stoformer.py": "Stoformer's evaluation over all window offsets against loops over them",
     "blocks.py": "What each part of the LoRA-gated Restormer costs in one block",
+    "metrics.py": "What measuring costs beside restoring",
     "fit.py": "Where the time of the demo's training goes",
+    "data.py": "Training samples against a straightforward loader, CPU milliseconds of one process and thread",
 }
 
 

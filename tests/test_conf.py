@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from aio.cli import AioCLI
 from aio.fit import main
@@ -44,6 +46,38 @@ def test_the_files_that_a_header_names_are_there(path):
     named = re.findall(r"conf/([\w/]+\.yaml)", path.read_text())
     assert named
     assert [name for name in named if not (CONF / name).is_file()] == []
+
+
+def test_the_stages_of_restormer_are_of_its_iterations(tmp_path):
+    """Zamir et al., 5.1, on eight GPUs; the rate is held for the first."""
+    path = CONF / "fit/restormer_deraining.yaml"
+    with torch.device("meta"):
+        cli = AioCLI(
+            ["--config", str(path), *HERE, "--data_file_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "r")]
+        )
+    data, stages = cli.datamodule, cli.config_init.progressive.stages
+    data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        world_size=8, global_rank=0, _accelerator_connector=SimpleNamespace(use_distributed_sampler=False)
+    )
+    iterations = [stage.epochs * data.batches_per_epoch(batch_size=stage.batch_size) for stage in stages]
+    assert iterations == [92_000, 64_000, 48_000, 36_000, 36_000, 24_000]
+    assert [(stage.patch_size, 8 * stage.batch_size) for stage in stages] == [
+        (128, 64), (160, 40), (192, 32), (256, 16), (320, 8), (384, 8)
+    ]  # fmt: skip
+    assert sum(stage.epochs for stage in stages) == cli.config.trainer.max_epochs
+    assert cli.model.hold_epochs == stages[0].epochs
+    assert (cli.model.lr, cli.model.min_lr) == (3e-4, 1e-6)
+
+
+@pytest.mark.parametrize("path", [p for p in files("fit") if "base:" in p.read_text()], ids=lambda p: p.stem)
+def test_the_saved_config_of_a_file_with_a_base_stands_alone(path, tmp_path, capsys):
+    root = ["--data_file_dir", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        AioCLI(["--config", str(path), *HERE, *root, "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["base"] is None
+    assert printed["trainer"]["max_steps"] == 400_000 or printed["trainer"]["max_epochs"] == 345
+    assert printed["model"]["net"]["class_path"].startswith("aio.nets.")
 
 
 def test_the_demo_trains_one_step(tmp_path):

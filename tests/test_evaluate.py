@@ -11,10 +11,8 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from aio.benchmarks import BENCHMARKS
 from aio.errors import InputError
 from aio.evaluate import main
-from aio.metrics import PROTOCOLS
 from aio.nets.grla_seed import GRLASeed
 from aio.nets.restormer import Restormer
 
@@ -37,19 +35,24 @@ def test_folders_give_a_table_and_the_restored_images(folders, finished_run, cap
     words = ["--checkpoint", checkpoint, "--degraded_dir", str(folders / "low"), "--clean_dir", str(folders / "high")]
     main([*words, "--save_dir", str(out), "--de_type", "lol"])
     with (out / "scores.csv").open() as file:
-        rows = {row["degradation"]: row for row in csv.DictReader(file)}
-    assert rows["lowlight"]["images"] == "5"
+        rows = {(row["method"], row["column"]): row for row in csv.DictReader(file)}
     pairs = [
         [np.asarray(Image.open(folder / f"{i}.png")) for folder in (folders / "high", folders / "low")]
         for i in range(5)
     ]
     expected = math.fsum(peak_signal_noise_ratio(clean, low) for clean, low in pairs) / 5
-    assert float(rows["lowlight"]["input_psnr"]) == pytest.approx(expected, abs=1e-4)
-    restored = [np.asarray(Image.open(out / "lowlight" / f"{i}.png")) for i in range(5)]
+    assert float(rows["input", "lowlight"]["psnr"]) == pytest.approx(expected, abs=1e-4)
+    restored = [np.asarray(Image.open(out / "best" / "lowlight" / f"{i}.png")) for i in range(5)]
     after = math.fsum(peak_signal_noise_ratio(clean, r) for (clean, _), r in zip(pairs, restored, strict=True)) / 5
-    assert float(rows["lowlight"]["psnr"]) == pytest.approx(after, abs=0.05)  # the files are rounded to 8 bit
-    assert (out / "scores.md").read_text().startswith("| aio | images |")
-    assert "lowlight" in capsys.readouterr().out
+    assert float(rows["best", "lowlight"]["psnr"]) == pytest.approx(after, abs=0.05)  # the files are rounded to 8 bit
+    assert (out / "scores.md").read_text().startswith("own images (protocol aio; images: lowlight 5): PSNR / SSIM")
+    assert r"\toprule" in (out / "scores.tex").read_text()
+    assert len((out / "images.csv").read_text().splitlines()) == 1 + 5
+    with Image.open(out / "best.png") as sheet:
+        assert sheet.height > 3 * 33  # the worst, the median and the best
+    printed = capsys.readouterr().out
+    assert "lowlight" in printed
+    assert "5 pairs; the first: 0.png <-> 0.png" in printed
 
 
 def test_the_demo_benchmark_runs_blind_or_told(finished_run, capsys):
@@ -62,7 +65,7 @@ def test_the_demo_benchmark_runs_blind_or_told(finished_run, capsys):
     ("words", "says"),
     [
         ([], "say what to measure on"),
-        (["--benchmark", "aio7"], r"unknown benchmark 'aio7': choose from demo, own, aio3, aio5"),
+        (["--benchmark", "aio7"], r"unknown benchmark 'aio7': choose from\n  demo: two photographs"),
         (["--benchmark", "aio5"], "give their root by --data_file_dir"),
         (["--benchmark", "demo", "--protocol", "mine"], "unknown protocol 'mine': choose from aio"),
         (["--degraded_dir", "x"], "say what to measure on"),
@@ -96,7 +99,8 @@ def test_a_benchmark_measures_on_its_own_sets(plant, finished_run, tmp_path, cap
     words = ["--checkpoint", str(finished_run / "best.ckpt"), "--data_file_dir", str(root), "--de_type", "denoise_25"]
     for benchmark, images in {"aio3": {"a.png", "b.png"}, "own": {"a.png", "b.png", "c.png"}}.items():
         main([*words, "--benchmark", benchmark, "--save_dir", str(tmp_path / benchmark)])
-        assert {path.name for path in (tmp_path / benchmark / "denoise_25").iterdir()} == images
+        (column,) = (path for path in (tmp_path / benchmark / "best").iterdir() if path.is_dir())
+        assert {path.name for path in column.iterdir()} == images
 
 
 def test_unequal_pairs_are_named_before_the_run(folders, finished_run):
@@ -106,8 +110,123 @@ def test_unequal_pairs_are_named_before_the_run(folders, finished_run):
         main(["--checkpoint", str(finished_run / "best.ckpt"), *words])
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_benchmarks_are_consistent(name):
-    benchmark = BENCHMARKS[name]
-    assert benchmark.protocol in PROTOCOLS
-    assert all(len(row) == len(benchmark.tasks) for row in benchmark.published.values())
+def words_of(finished_run, folders, *more):
+    pairs = ["--degraded_dir", str(folders / "low"), "--clean_dir", str(folders / "high")]
+    return ["--checkpoint", str(finished_run / "best.ckpt"), *pairs, *more]
+
+
+def images_csv(folder):
+    """What was scored; what it took is left out."""
+    with (folder / "images.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in ("seconds", "peak_bytes")} for row in csv.DictReader(file)]
+
+
+def test_several_methods_stand_in_one_table_and_are_compared(folders, finished_run, capsys):
+    out = folders / "out"
+    main(
+        words_of(finished_run, folders, "--baseline", "identity", "gamma", "--measures", "mae", "--save_dir", str(out))
+    )
+    text = (out / "scores.md").read_text()
+    assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][2:6] == [
+        "| input",
+        "| best",
+        "| identity",
+        "| gamma",
+    ]
+    assert "| identity | gamma | 5 |" in text
+    scored = images_csv(out)
+    assert [row["method"] for row in scored] == ["best"] * 5 + ["identity"] * 5 + ["gamma"] * 5
+    for row in scored[5:10]:
+        assert (row["psnr"], row["ssim"], row["mae"]) == (row["input_psnr"], row["input_ssim"], row["input_mae"])
+    assert {path.name for path in out.glob("*.png")} == {"best.png", "identity.png", "gamma.png"}
+
+
+def test_any_number_of_processes_gives_the_same(folders, finished_run):
+    for processes in ("1", "2", "3"):
+        main(words_of(finished_run, folders, "--processes", processes, "--save_dir", str(folders / processes)))
+    expected = images_csv(folders / "1")
+    assert len(expected) == 5
+    assert images_csv(folders / "2") == images_csv(folders / "3") == expected
+    for path in (folders / "1" / "best").rglob("*.png"):
+        assert path.read_bytes() == (folders / "2" / path.relative_to(folders / "1")).read_bytes()
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(folders, finished_run, monkeypatch):
+    from aio.evaluation import run
+
+    out = folders / "out"
+    words = words_of(finished_run, folders, "--save_dir", str(out))
+    whole = run._measured
+    done = []
+
+    def counted(net, measures, item, *rest):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(item.name)
+        return whole(net, measures, item, *rest)
+
+    monkeypatch.setattr(run, "_measured", counted)
+    with pytest.raises(KeyboardInterrupt):
+        main(words)
+    journal = out / "best" / "measured-0.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"key": "half a li')  # a kill in mid-line
+    done.clear()
+    main(words)
+    assert done == ["3", "4"]
+    monkeypatch.undo()
+    main(words_of(finished_run, folders, "--save_dir", str(folders / "undisturbed")))
+    assert images_csv(out) == images_csv(folders / "undisturbed")
+
+
+def test_what_was_measured_is_measured_anew_when_it_changes(folders, finished_run, monkeypatch):
+    from aio.evaluation import run
+
+    words = words_of(finished_run, folders, "--save_dir", str(folders / "out"))
+    main(words)
+    whole, done = run._measured, []
+    monkeypatch.setattr(
+        run, "_measured", lambda net, m, item, *rest: done.append(item.name) or whole(net, m, item, *rest)
+    )
+    main(words)
+    assert done == []
+    Image.fromarray(np.full((35, 41, 3), 9, np.uint8)).save(folders / "low" / "2.png")
+    main(words)
+    assert done == ["2"]
+    (folders / "out" / "best" / "low" / "4.png").unlink()
+    main(words)
+    assert done == ["2", "4"]
+    main([*words, "--protocol", "moce_ir"])
+    assert done[2:] == ["0", "1", "2", "3", "4"]
+
+
+def test_one_clean_image_may_have_many_degraded(plant, finished_run, capsys):
+    root = plant({"hazy": "7_1.png 7_2.png 8_1.png", "gt": "7.png 8.png"})
+    words = ["--degraded_dir", str(root / "hazy"), "--clean_dir", str(root / "gt")]
+    main(["--checkpoint", str(finished_run / "best.ckpt"), *words])
+    assert "3 degraded images of 2 clean ones; the first: 7_1.png <-> 7.png" in capsys.readouterr().out
+
+
+def test_an_incomplete_set_is_said(plant, finished_run, capsys):
+    root = plant({"test/Rain100L/input": "rain-1.png rain-2.png", "test/Rain100L/target": "norain-1.png norain-2.png"})
+    words = ["--benchmark", "derain", "--data_file_dir", str(root)]
+    main(["--checkpoint", str(finished_run / "best.ckpt"), *words])
+    printed = capsys.readouterr().out
+    assert "Rain100L: 2 of 100 images; do not compare with published rows" in printed
+    assert "Test1200: 0 of 1200 images" in printed
+    assert "Restormer" in printed
+    assert "38.99" in printed
+    assert "33.19" not in printed  # the columns that were not measured are left out
+
+
+def test_checkpoints_of_one_name_are_told_apart(folders, finished_run, tmp_path):
+    import shutil
+
+    (tmp_path / "other").mkdir()
+    shutil.copy(finished_run / "best.ckpt", tmp_path / "other" / "best.ckpt")
+    out = folders / "out"
+    words = words_of(finished_run, folders, "--save_dir", str(out))
+    words.insert(2, str(tmp_path / "other" / "best.ckpt"))
+    main(words)
+    rows = images_csv(out)
+    assert {row["method"] for row in rows} == {"finished-best", "other-best"}
+    assert rows[0]["psnr"] == rows[5]["psnr"]

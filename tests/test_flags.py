@@ -87,6 +87,29 @@ def test_flags_beat_files_wherever_they_stand():
     ]
 
 
+def test_a_file_comes_after_those_it_builds_on(tmp_path):
+    """These lie beside it, whatever the working directory; and each in turn after its own."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    files = {"a": tmp_path / "a.yaml", "b": folder / "b.yaml", "c": folder / "c.yaml"}
+    files["a"].write_text("model: {lr: 1.0}")
+    files["b"].write_text("base: ../a.yaml\nmodel: {net: {class_path: X}}")
+    files["c"].write_text("base: [b.yaml, ../a.yaml]")
+    done, a, b, c = "--base=null", *(f"--config={tmp_path}/{name}" for name in ("a.yaml", "deep/b.yaml", "deep/c.yaml"))
+    again = f"--config={folder}/../a.yaml"
+    found = translate(["--lr", "2", "--config", str(files["c"])])
+    forget = '--model.net={"class_path": "aio.nets.base.RestorationNet"}'
+    assert found == [again, forget, b, done, again, c, done, "--model.lr=2.0"]
+    assert translate(["--config", str(files["a"])]) == [a]
+
+
+@pytest.mark.parametrize(("base", "says"), [("none.yaml", "none.yaml: no such file"), ("c.yaml", "builds on itself")])
+def test_a_base_that_cannot_be_is_named(tmp_path, base, says):
+    (tmp_path / "c.yaml").write_text(f"base: {base}")
+    with pytest.raises(InputError, match=says):
+        translate(["--config", str(tmp_path / "c.yaml")])
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -10,7 +10,7 @@ import pytest
 import aio
 
 PACKAGE = Path(aio.__file__).parent
-ENTRY_POINTS = {"fit", "evaluate", "restore", "models", "sweep", "__main__"}
+ENTRY_POINTS = {"fit", "evaluate", "submit", "restore", "models", "sweep", "__main__"}
 # module -> what it may import of aio besides itself
 ALLOWED = {
     "__init__": {"presets", "weights", "nets.base", "nets.building"},
@@ -27,20 +27,28 @@ ALLOWED = {
     "nets": {"errors", "files"},
     "losses": {"errors"},
     "metrics": {"errors", "resize"},
-    "data": {"colour", "images", "errors", "resize", "vocabulary"},
+    "data": {"commands", "colour", "images", "errors", "files", "resize", "vocabulary"},
     "recognise": {"nets", "presets", "errors"},
     "adapters": {"nets.base", "errors", "files", "vocabulary"},
     "weights": {"adapters", "nets", "presets", "errors", "recognise"},
     "task": {"nets.base", "colour", "losses", "metrics", "vocabulary", "weights", "errors"},
     "tables": {"metrics"},
+    "pictures": {"files"},
+    "evaluation": {
+        *("benchmarks", "data", "inference", "metrics", "nets.base", "nets.cost", "weights", "adapters", "tables"),
+        *("pictures", "colour", "resize", "images", "files", "errors", "vocabulary"),
+    },
     "callbacks": {
         "adapters",
         "weights",
         "task",
         "data.datamodule",
+        "data.seeding",
         "losses",
         "metrics",
         "nets.base",
+        "nets.cost",
+        "pictures",
         "tables",
         "files",
         "errors",
@@ -112,6 +120,8 @@ def test_every_form_of_import_is_seen(source, found):
         (["-c", "import aio"], 0),
         (["-m", "aio"], 0),
         (["-m", "aio", "fit", "--help"], 0),
+        (["-m", "aio", "data", "check", "--help"], 0),
+        (["-m", "aio.data", "prepare", "nonesuch", "--processes", "0"], 2),
         (["-m", "aio", "sweep", "nonesuch.yaml", "--local"], 2),
         (["-m", "aio", "fit", "--model", "nonesuch"], 2),
     ],

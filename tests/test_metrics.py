@@ -24,8 +24,8 @@ PAIRS = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text
 OFFICIAL_NAMES = {
     "promptir": "promptir",
     "moce_ir": "moce_ir",
-    "restormer_y": "restormer_y_uint8",
-    "basicsr_rgb": "basicsr_rgb_uint8",
+    "basicsr_y": "restormer_y_uint8",
+    "gopro": "basicsr_rgb_uint8",
     "sr_y": "sr_y_border4_uint8",
 }
 WINDOWS = ("uniform", "gaussian", "gaussian_padded", "gaussian_3d")
@@ -135,7 +135,7 @@ def test_misuse_is_refused():
     with pytest.raises(TypeError, match=r"floating images in \[0, 1\], got torch.uint8"):
         psnr(image.byte(), image)
     with pytest.raises(
-        InputError, match="choose from aio, basicsr_rgb, matlab_y, moce_ir, promptir, restormer_y, sr_y"
+        InputError, match="choose from aio, basicsr_y, gopro, moce_ir, promptir, realblur, restormer, sidd, sr_y"
     ):
         find_protocol("ssim")
     with pytest.raises(InputError, match="promptir is for images that keep their size: with 2 times the size use sr_y"):
@@ -201,7 +201,7 @@ def test_luma_has_studio_range():
 def test_matlab_rounds_the_luma_and_the_image():
     restored, clean = noisy_pair((1, 3, 32, 40))
     y = [luma((image[0] * 255).round() / 255).mul(255).round().numpy()[0] for image in (restored, clean)]
-    (score,) = PROTOCOLS["matlab_y"].scores(restored, clean)
+    (score,) = PROTOCOLS["restormer"].scores(restored, clean)
     assert score.psnr == pytest.approx(peak_signal_noise_ratio(y[1], y[0], data_range=255), abs=1e-4)
     options = SKIMAGE["matlab"][1] | {"data_range": 255}
     assert score.ssim == pytest.approx(structural_similarity(*y, **options), abs=1e-6)

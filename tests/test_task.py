@@ -88,6 +88,36 @@ def test_warmup_cosine_without_an_end_stays_at_its_height():
     assert [factor(step) for step in (0, 1, 2, 10**9)] == [0.5, 1.0, 1.0, 1.0]
 
 
+def restormers(step: int) -> float:
+    """Restormer's rate: two cosines, of 92,000 steps from 3e-4 to 3e-4 and of 208,000 from there to 1e-6."""
+    length, floor, start = (92_000, 3e-4, 0) if step < 92_000 else (208_000, 1e-6, 92_000)
+    return floor + 0.5 * (3e-4 - floor) * (1 + math.cos(math.pi * (step - start) / length))
+
+
+def test_a_held_rate_is_that_of_restormer():
+    factor = WarmupCosine(warmup=0, hold=92_000, total=300_000, floor=1e-6 / 3e-4)
+    steps = [0, 1, 91_999, 92_000, 92_001, 150_000, 196_000, 299_999, 300_000]
+    assert [3e-4 * factor(step) for step in steps] == pytest.approx([restormers(step) for step in steps], rel=1e-12)
+    assert WarmupCosine(warmup=2, hold=3, total=9, floor=0.0)(4) == 1.0
+    assert WarmupCosine(warmup=2, hold=3, total=9, floor=0.0)(7) == pytest.approx(0.5)
+    assert WarmupCosine(warmup=2, hold=99, total=9, floor=0.0)(8) == 1.0  # held beyond the end
+
+
+@pytest.mark.parametrize(
+    ("arguments", "factors"),
+    [
+        ({"max_epochs": 3}, [0.5, 1, 1, 1, 1, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.03806]),
+        ({"max_epochs": 3, "accumulate_grad_batches": 2}, [1, 1, 1, 0.8536, 0.5, 0.1464]),
+    ],
+    ids=["epochs", "accumulated"],
+)
+def test_the_rate_is_held_after_the_warmup(arguments, factors):
+    """Half an epoch of warm-up, half of holding, two of falling."""
+    task = RestorationTask(net=Colour(), lr=1e-3, min_lr=0.0, warmup_epochs=0.5, hold_epochs=0.5)
+    recorder = fitted(task, [batch_of(1)] * 4, **arguments)
+    assert recorder.rates == pytest.approx([1e-3 * factor for factor in factors], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "factors"),
     [
@@ -250,6 +280,7 @@ def test_fine_tuning_starts_from_the_weights(tmp_path):
         ({"lr": 0.0}, "--lr 0.0"),
         ({"lr": 1e-7}, "min_lr 1e-06"),
         ({"warmup_epochs": -1.0}, "--warmup_epochs -1.0"),
+        ({"hold_epochs": -0.5}, "--model.hold_epochs -0.5"),
         ({"protocol": "best"}, "unknown protocol 'best'"),
     ],
 )

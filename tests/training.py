@@ -35,6 +35,6 @@ def loader(batches: list[dict[str, Any]]) -> DataLoader:
 
 
 def trainer_for(**arguments: Any) -> L.Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     quiet |= {"enable_model_summary": False, "log_every_n_steps": 1}
-    return L.Trainer(accelerator="cpu", **{**quiet, **arguments})
+    return L.Trainer(**{**quiet, **arguments})

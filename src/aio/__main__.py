@@ -13,9 +13,11 @@ from aio.errors import InputError
 COMMANDS: Final = {
     "fit": "train a network on several degradations",
     "evaluate": "measure a checkpoint on a benchmark or a pair of folders",
+    "submit": "restore what the servers of SIDD and DND score",
     "restore": "restore photographs",
     "models": "list the networks, their parameters and cost",
     "sweep": "run an ablation and gather its table",
+    "data": "check a data tree, decode it once for all, draw the degradations",
 }
 
 
@@ -28,7 +30,8 @@ def dispatch(argv: Sequence[str]) -> int | None:
         return 0
     if argv[0] not in COMMANDS:
         raise InputError(f"unknown command {argv[0]!r}: choose from {', '.join(COMMANDS)}")
-    return import_module(f"aio.{argv[0]}").main(argv[1:])
+    module = "data.__main__" if argv[0] == "data" else argv[0]  # a folder of modules, not one
+    return import_module(f"aio.{module}").main(argv[1:])
 
 
 def main() -> None:

@@ -18,12 +18,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from aio.callbacks.adapt import Adapt
+from aio.callbacks.bad_files import BadFiles
 from aio.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from aio.callbacks.cost import Cost
 from aio.callbacks.ema import EMA, refuse_lost_average
 from aio.callbacks.gallery import Gallery
 from aio.callbacks.metrics_csv import MetricsCSV
 from aio.callbacks.mixed_loss import MixedLoss
+from aio.callbacks.mixup import Mixup
 from aio.callbacks.progressive import Progressive
 from aio.callbacks.report import Report
 from aio.data.datamodule import RestorationData
@@ -42,6 +44,7 @@ _TRAINER_DEFAULTS = {
 _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",  # a resumed run's is
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
+    "You're resuming from a checkpoint that ended before the epoch ended",  # RestorationData's loader does go on there
     r"It is recommended to use `self\.log\('val/",  # the task has gathered these scores already
     "Grad strides do not match bucket view strides",  # they differ in axes of length one alone, where none is copied
 )
@@ -69,6 +72,9 @@ class AioCLI(LightningCLI):
         parser.add_argument(
             "--run_dir", type=str | None, default=None, help="Folder of the run; runs/NET-TIME by default."
         )
+        parser.add_argument(
+            "--base", type=str | list[str] | None, default=None, help="Files which a configuration file builds on."
+        )
         parser.add_argument("--resume_from", type=str | None, default=None, help="Checkpoint to go on from, or `last`.")
         parser.add_argument("--wblogger", type=str | None, default=None, help="Weights & Biases project.")
         parser.add_lightning_class_args(MixedLoss, "loss")
@@ -77,6 +83,7 @@ class AioCLI(LightningCLI):
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_lightning_class_args(Gallery, "gallery")
         parser.add_lightning_class_args(Progressive, "progressive")
+        parser.add_lightning_class_args(Mixup, "mixup")
         parser.set_defaults({"model.net": net_preset("restormer")})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -88,9 +95,11 @@ class AioCLI(LightningCLI):
         if rank and self.config.model.fine_tune_from is None:
             raise InputError(f"--lora_rank {rank}: adapts a trained network; name its checkpoint by --fine_tune_from C")
         self.resume_from = _checkpoint_to_resume(self.config.resume_from, self.config.run_dir)
+        self.resumed: dict[str, Any] = {}
         self.run_dir = _run_dir(self.config, self.resume_from)
         if self.resume_from is not None:
             checkpoint = read_checkpoint(self.resume_from)
+            self.resumed = {key: checkpoint.get(key) for key in ("epoch", "global_step", "RestorationData")}
             _refuse_other_rate(checkpoint, self.resume_from, self.config.model.lr)
             refuse_lost_average(checkpoint, has_ema=self.config.ema.decay > 0)
             if "adapters" in checkpoint["hyper_parameters"] and not rank:
@@ -103,8 +112,9 @@ class AioCLI(LightningCLI):
         # The average is swapped in for validation before, and out after, the others look at the weights.
         callbacks = [parts.ema] if self.config.ema.decay > 0 else []
         callbacks += [parts.adapter] if self.config.adapter.rank else []
+        callbacks += [parts.mixup] if self.config.mixup.alpha else []
         parts.checkpoint.dirpath = str(self.run_dir.resolve())  # the same for whoever resumes, from wherever
-        callbacks += [parts.loss, parts.progressive, Cost(), parts.gallery, Report()]
+        callbacks += [parts.loss, parts.progressive, BadFiles(), Cost(), parts.gallery, Report()]
         callbacks += [parts.checkpoint, parts.checkpoint.last()]
         config = {
             **parts.trainer,
@@ -123,8 +133,10 @@ class AioCLI(LightningCLI):
         """
         self.config_init.adapter.wrap(self.model, self.datamodule.tasks)
         net = self.model.net
-        require_images(net, self.datamodule.scale)
+        require_images(net, self.datamodule.scale, views=net.in_channels == 6)
         self.datamodule.second_view, self.datamodule.gray = net.wants_second_view, net.in_channels == 1
+        self.datamodule.dual_pixel = net.in_channels == 6
+        self.config_init.mixup.check(self.model)
         self._check_data()
         self.config_init.loss.check_start(net, self.trainer.max_epochs)
         self.config_init.loss.build()
@@ -140,6 +152,9 @@ class AioCLI(LightningCLI):
         self.datamodule.trainer = self.trainer
         self.config_init.progressive.check(self.datamodule)
         self.datamodule.setup("fit")
+        self.config_init.progressive.enter(self.datamodule, self.resumed.get("epoch") or 0)
+        if state := self.resumed.get("RestorationData"):
+            self.datamodule.check_resume(state)
         self.datamodule.train_dataloader()
         self.datamodule.val_dataloader()
 
@@ -150,7 +165,7 @@ class AioCLI(LightningCLI):
 
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [
-            MetricsCSV(self.run_dir),
+            MetricsCSV(self.run_dir, resumed_at=self.resumed.get("global_step")),
             TensorBoardLogger(self.run_dir, name="", version="tensorboard"),
         ]
         if self.config.wblogger:

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 from aio.errors import InputError
 
 BAD_INPUT: Final = 2
+CHECKPOINT: Final = "weights: .ckpt, .pth, .safetensors or a folder"
 _TWICE_OVERLAP: Final = 64
 
 
@@ -24,10 +25,7 @@ def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None 
 
 
 def add_net_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs a net."""
-    parser.add_argument(
-        "--checkpoint", metavar="C", required=True, help="weights: .ckpt, .pth, .safetensors or a folder"
-    )
+    """The options of every command that runs a net, save that which names its checkpoint."""
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--de_type", metavar="T", help="the one degradation that the images suffer from")
     parser.add_argument(

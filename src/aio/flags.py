@@ -135,6 +135,7 @@ FLAGS: Final = (
 _BY_NAME: Final = {f"--{flag.name}": flag for flag in FLAGS}
 _REFINED: Final = ("--model", "--use_ema")  # by --use_dfrg and --ema_decay, which may stand before them
 _NO_EMA: Final = "--ema.decay=0.0"  # overrules a decay
+_NO_BASE: Final = "--base=null"  # a file's bases are read before it
 # Where one net is named after another, the parser would keep the first one's arguments wherever their names agree. The
 # base class takes none, so that naming it in between forgets them all.
 _FORGET_NET: Final = '--model.net={"class_path": "aio.nets.base.RestorationNet"}'
@@ -154,8 +155,9 @@ def translate(argv: Sequence[str]) -> list[str]:
         if name in ("--config", "-c"):
             if not words:
                 raise InputError(f"{name}: expected a YAML file")
-            for word in words:
-                configs += [_FORGET_NET] * _names_net(word) + [f"--config={word}"]
+            for file in (file for word in words for file in _with_bases(word)):
+                configs += [_FORGET_NET] * _names_net(file) + [f"--config={file}"]
+                configs += [_NO_BASE] * bool(_content(file).get("base"))
         elif name in _BY_NAME:
             option = _translated(_BY_NAME[name], words)
             options_of_kind = last if option == _NO_EMA else refined if name in _REFINED else options
@@ -166,13 +168,30 @@ def translate(argv: Sequence[str]) -> list[str]:
     return [*configs, *refined, *options, *last]
 
 
-def _names_net(config: str) -> bool:
-    """Whether a configuration file says which net it is for, and does not merely change some arguments of one."""
+def _with_bases(config: str, builds_on: tuple[Path, ...] = ()) -> list[str]:
+    """`config` after the files that it names as its `base`, beside itself; these in turn after theirs."""
+    path = Path(config)
+    if path.resolve() in builds_on:
+        raise InputError(f"{config}: builds on itself by base, through {builds_on[-1]}")
+    named = _content(config).get("base") or []
+    files = [str(path.parent / name) for name in ([named] if isinstance(named, str) else named)]
+    if missing := [file for file in files if not Path(file).is_file()]:
+        raise InputError(f"{config}: base {missing[0]}: no such file")
+    return [*(f for file in files for f in _with_bases(file, (*builds_on, path.resolve()))), config]
+
+
+def _content(config: str) -> dict[str, Any]:
+    """What a configuration file holds; nothing, where the parser will say what is wrong with it."""
     try:
         content = yaml.safe_load(Path(config).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False  # the parser says what is wrong with it
-    model = content.get("model") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _names_net(config: str) -> bool:
+    """Whether a configuration file says which net it is for, and does not merely change some arguments of one."""
+    model = _content(config).get("model")
     net = model.get("net") if isinstance(model, dict) else None
     return isinstance(net, str) or (isinstance(net, dict) and "class_path" in net)
 

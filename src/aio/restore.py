@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aio.commands import add_net_options, run
+from aio.commands import CHECKPOINT, add_net_options, run
 from aio.errors import InputError
 from aio.images import list_images
 from aio.vocabulary import TASK_ID, one_degradation
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("aio restore", description="Restore photographs of any size and format.")
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="files and folders")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the results")
+    parser.add_argument("--checkpoint", metavar="C", required=True, help=CHECKPOINT)
     add_net_options(parser)
     return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
@@ -19,11 +19,16 @@ def score_table(scores: ScoreTable, title: str) -> Table:
     return table
 
 
-def comparison_table(tasks: Sequence[str], rows: Mapping[str, Sequence[float]], title: str) -> Table:
-    """PSNR of several methods, a column per task and their mean."""
-    table = _table(title, ["method"], [*tasks, "mean"])
-    for method, values in rows.items():
-        table.add_row(method, *(f"{value:.2f}" for value in (*values, sum(values) / len(values))))
+def text_table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
+    """Texts below their headings, numbers to the right; a column in which every row is empty is left out."""
+    rows = list(rows)
+    kept = [i for i in range(len(headings)) if any(row[i] for row in rows)]
+    names = [i for i in kept if i == 0 or not any(row[i][:1].isdigit() or row[i][:1] in "+-" for row in rows if row[i])]
+    table = Table(title=title, title_justify="left")
+    for i in kept:
+        table.add_column(headings[i], justify="left" if i in names else "right")
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
     return table
 
 

@@ -32,7 +32,8 @@ class RestorationTask(L.LightningModule):
         optimizer: `adamw` or `adam`.
         betas: of the optimiser's moments.
         weight_decay: of the optimiser.
-        warmup_epochs: epochs in which the rate grows linearly from 0; then it falls as a cosine to `min_lr`.
+        warmup_epochs: epochs in which the rate grows linearly from 0.
+        hold_epochs: epochs after them in which it stays at its highest; then it falls as a cosine to `min_lr`.
         min_lr: the last learning rate.
         protocol: of the validation scores, see `aio.metrics.PROTOCOLS`.
         channels_last: keeps weights and images in channels-last memory.
@@ -53,6 +54,7 @@ class RestorationTask(L.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 1e-4,
         warmup_epochs: float = 0.0,
+        hold_epochs: float = 0.0,
         min_lr: float = 1e-6,
         protocol: str = "aio",
         channels_last: bool = False,
@@ -65,9 +67,11 @@ class RestorationTask(L.LightningModule):
             raise InputError(f"--lr {lr} with min_lr {min_lr}: expected 0 <= min_lr <= lr and lr above 0")
         if warmup_epochs < 0:
             raise InputError(f"--warmup_epochs {warmup_epochs}: expected a number of at least 0")
+        if hold_epochs < 0:
+            raise InputError(f"--model.hold_epochs {hold_epochs}: expected a number of at least 0")
         self.save_hyperparameters({"net": net.config, "lr": lr, "protocol": protocol}, logger=False)
         self.net = net
-        self.lr, self.min_lr, self.warmup_epochs = lr, min_lr, warmup_epochs
+        self.lr, self.min_lr, self.warmup_epochs, self.hold_epochs = lr, min_lr, warmup_epochs, hold_epochs
         self.optimizer_name, self.betas, self.weight_decay = optimizer, betas, weight_decay
         self.protocol = find_protocol(protocol, scale=net.scale)
         self.channels_last, self.compile_net, self.tell_task = channels_last, compile_net, tell_task
@@ -122,7 +126,7 @@ class RestorationTask(L.LightningModule):
             self._log_means("val" if task == "mean" else f"val/{task}", means)
 
     def _empty_scores(self) -> ScoreTable:
-        return ScoreTable(self.protocol.name, before=input_name(self.net.scale))
+        return ScoreTable(self.protocol.name, before=input_name(self.net.scale, views=self.net.in_channels == 6))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.validation_step(batch, batch_idx)
@@ -143,36 +147,44 @@ class RestorationTask(L.LightningModule):
         parameters = [p for p in self.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
         optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
-        warmup, total = self._planned_steps()
-        schedule = WarmupCosine(warmup=warmup, total=total, floor=self.min_lr / self.lr)
+        warmup, held, total = self._planned_steps()
+        schedule = WarmupCosine(warmup=warmup, hold=held - warmup, total=total, floor=self.min_lr / self.lr)
         # A resumed training restores the numbers of a callable object, so that `--epochs` could not prolong it.
         scheduler = {"scheduler": LambdaLR(optimizer, lambda step: schedule(step)), "interval": "step"}
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
 
-    def _planned_steps(self) -> tuple[float, float]:
-        """Optimiser steps of the warm-up, and in all."""
+    def _planned_steps(self) -> tuple[float, float, float]:
+        """Optimiser steps until the warm-up ends, until the rate falls, and in all."""
         self.trainer.fit_loop.setup_data()  # counts the batches, also of an endless training
+        ends = (self.warmup_epochs, self.warmup_epochs + self.hold_epochs)
         if self.steps_of_epochs is not None:
-            whole, part = divmod(self.warmup_epochs, 1)
-            counted = self.steps_of_epochs[: int(whole) + 1]
-            return sum(counted[: int(whole)]) + part * counted[-1], sum(self.steps_of_epochs)
+            warmup, held = (_steps_until(end, self.steps_of_epochs) for end in ends)
+            return warmup, held, sum(self.steps_of_epochs)
         per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        return self.warmup_epochs * per_epoch, self.trainer.estimated_stepping_batches
+        return ends[0] * per_epoch, ends[1] * per_epoch, self.trainer.estimated_stepping_batches
+
+
+def _steps_until(epoch: float, steps: list[int]) -> float:
+    """The steps before `epoch`, which may lie within one or beyond the last; `steps` of each."""
+    whole, part = divmod(epoch, 1)
+    counted = steps[: int(whole) + 1]
+    return sum(counted[: int(whole)]) + part * counted[-1]
 
 
 class WarmupCosine:
-    """Factor of the learning rate at each step: linear from `1 / warmup` to 1, then a half cosine down to `floor`.
+    """Factor of the learning rate at each step: linear from `1 / warmup` to 1, 1 for `hold` steps, then a half cosine
+    down to `floor`.
 
     An endless training (`total` infinite) stays at 1 after the warm-up.
     """
 
-    def __init__(self, *, warmup: float, total: float, floor: float) -> None:
-        self.warmup, self.total, self.floor = warmup, total, floor
+    def __init__(self, *, warmup: float, hold: float = 0.0, total: float, floor: float) -> None:
+        self.warmup, self.falls, self.total, self.floor = warmup, warmup + hold, total, floor
 
     def __call__(self, step: int) -> float:
         if step < self.warmup:
             return (step + 1) / math.ceil(self.warmup)
-        if math.isinf(self.total):
+        if step < self.falls or math.isinf(self.total):
             return 1.0
-        progress = min(1.0, (step - self.warmup) / max(1.0, self.total - self.warmup))
+        progress = min(1.0, (step - self.falls) / max(1.0, self.total - self.falls))
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2

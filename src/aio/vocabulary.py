@@ -32,13 +32,18 @@ Degradation = Literal[
     "low_haze_rain",
     "low_haze_snow",
     "clean",
+    "defocus",
+    "denoise_real",
+    "jpeg",
+    "realworld",
 ]
 DEGRADATIONS: Final[tuple[Degradation, ...]] = get_args(Degradation)
 TASK_ID: Final[dict[Degradation, int]] = {name: i for i, name in enumerate(DEGRADATIONS)}
 
+SIGMA: Final[dict[Degradation, int]] = {"denoise_15": 15, "denoise_25": 25, "denoise_50": 50}  # of 255
 SCALES: Final[dict[Degradation, int]] = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4}  # all others keep the size
 
-_SIGMAS: Final[tuple[Degradation, ...]] = ("denoise_15", "denoise_25", "denoise_50")
+_SIGMAS: Final[tuple[Degradation, ...]] = tuple(SIGMA)
 _SINGLE: Final[tuple[Degradation, ...]] = ("lowlight", "dehaze", "derain", "desnow")
 _DOUBLE: Final[tuple[Degradation, ...]] = ("low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow")
 _TRIPLE: Final[tuple[Degradation, ...]] = ("low_haze_rain", "low_haze_snow")
@@ -54,6 +59,14 @@ ALIASES: Final[dict[str, tuple[Degradation, ...]]] = {
     "llie": ("lowlight",),
     "enhance": ("lowlight",),
     "desnowing": ("desnow",),
+    "defocus_deblurring": ("defocus",),
+    "defocus_deblur": ("defocus",),
+    "real_denoising": ("denoise_real",),
+    "camera_noise": ("denoise_real",),
+    "dejpeg": ("jpeg",),
+    "jpeg_artifacts": ("jpeg",),
+    "blind": ("realworld",),
+    "real": ("realworld",),
     "cdd11": (*_SINGLE, *_DOUBLE, *_TRIPLE),
     "cdd11_single": _SINGLE,
     "cdd11_double": _DOUBLE,

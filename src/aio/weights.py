@@ -137,11 +137,15 @@ def place(net: RestorationNet, device: str) -> RestorationNet:
         raise InputError(f"--device {device}: cannot be used here ({first_line(error)})") from error
 
 
-def require_images(net: RestorationNet, scale: int) -> None:
-    """Raises InputError unless `net` restores gray or colour images, as the data are, at `scale` times their size."""
+def require_images(net: RestorationNet, scale: int, *, views: bool = False) -> None:
+    """Raises InputError unless `net` restores gray or colour images, as the data are, at `scale` times their size.
+
+    With `views` it restores a colour image from both views of a dual-pixel camera, which are six channels.
+    """
     name, channels = type(net).__name__, (net.in_channels, net.out_channels)
-    if channels not in ((1, 1), (3, 3)):
-        raise InputError(f"{name} takes {channels[0]} channels and gives {channels[1]}: expected gray or colour images")
+    if channels not in ([(6, 3)] if views else [(1, 1), (3, 3)]):
+        expected = "both views of a dual-pixel camera" if views else "gray or colour images"
+        raise InputError(f"{name} takes {channels[0]} channels and gives {channels[1]}: expected {expected}")
     if net.scale != scale:
         does = "keeps the size" if net.scale == 1 else f"enlarges {net.scale} times (--de_type sr_x{net.scale})"
         raise InputError(f"{name} {does}, but the clean images are {scale} times the size of the degraded ones")

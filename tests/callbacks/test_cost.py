@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from aio.callbacks.cost import Cost, count_macs
+from aio.callbacks.cost import Cost
+from aio.nets.cost import count_macs
 from aio.nets.base import RestorationNet
 from aio.task import RestorationTask
 from training import tiny

@@ -1,6 +1,8 @@
 """RestorationData: what a batch holds, that nothing but (seed, epoch, index) decides it, and what is refused."""
 
+import math
 import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -54,7 +56,7 @@ def test_training_batch(data):
     batches = batches_of(data(de_type=ALL, samples_per_epoch=18).train_dataloader())
     assert len(batches) == 4  # the last, incomplete one is left out
     for batch in batches:
-        assert list(batch) == ["degraded", "clean", "task", "name"]
+        assert list(batch) == ["degraded", "clean", "task", "name", "bad"]
         for image in (batch["degraded"], batch["clean"]):
             assert image.shape == (4, 3, 16, 16)
             assert image.dtype == torch.float32
@@ -64,6 +66,7 @@ def test_training_batch(data):
         assert set(batch["task"].tolist()) <= set(TASK_ID.values())
         assert len(batch["name"]) == 4
         assert all(isinstance(name, str) for name in batch["name"])
+        assert batch["bad"] == [""] * 4
         assert not torch.equal(batch["degraded"], batch["clean"])
 
 
@@ -166,6 +169,73 @@ def test_weights_of_names_and_aliases(data, weights, counts):
     tasks = tasks_of_epoch(data(de_type=["denoise", "derain"], weights=weights, samples_per_epoch=12))
     assert {name: tasks.count(TASK_ID[name]) for name in counts} == counts
     assert len(tasks) == sum(counts.values())
+
+
+def test_images_smaller_than_the_patch_are_padded_where_that_is_allowed(data):
+    module = data(de_type=["derain", "denoise_25"], patch_size=40, pad_small=True)
+    for batch in batches_of(module.train_dataloader()):
+        assert batch["clean"].shape == batch["degraded"].shape == (4, 3, 40, 40)
+        rows = (batch["clean"][:, 0] * 255).round()
+        assert rows.amax(dim=(1, 2)).tolist() == [23] * 4  # the last of the file's rows
+        assert rows.amin(dim=(1, 2)).tolist() == [0] * 4
+    with pytest.raises(InputError, match="expected at least 40 on each side"):
+        data(de_type=["derain"], patch_size=40).setup()
+
+
+@pytest.mark.parametrize("quantise", [True, False])
+@pytest.mark.parametrize("task", ["denoise_15", "denoise_50", "denoise_blind"])
+def test_noise_is_of_the_protocol_that_was_chosen(data, task, quantise):
+    """In validation as in training: clipped, in whole levels; or neither."""
+    module = data(de_type=[task], synthesis=Synthesis(quantise=quantise, sigma_range=(30, 30)))
+    for loader in (module.train_dataloader(), module.val_dataloader()):
+        noisy = next(iter(loader))["degraded"] * 255
+        assert (noisy.min() >= 0) == quantise
+        assert ((noisy - noisy.round()).abs().max() < 1e-3) == quantise
+
+
+def test_a_gray_net_gets_the_noise_that_is_said(data):
+    """The luma of independent noise in three channels would have two thirds of its sigma."""
+    module = data(de_type=["denoise_25"], synthesis=Synthesis(quantise=False), samples_per_epoch=40, patch_size=24)
+    module.gray = True
+    batches = [module.on_after_batch_transfer(batch, 0) for batch in module.train_dataloader()]
+    noise = torch.cat([batch["degraded"] - batch["clean"] for batch in batches]) * 255
+    assert noise.shape == (40, 1, 24, 24)
+    assert noise.std().item() == pytest.approx(25, rel=0.02)
+
+
+def test_counts_are_the_epoch(data):
+    module = data(de_type=["denoise", "derain"], samples_per_epoch=None, counts={"denoise": 6, "derain": 2})
+    assert sorted(tasks_of_epoch(module)) == sorted([TASK_ID[task] for task in module.tasks] * 2)
+
+
+def test_shares_by_the_size_of_the_data(data):
+    """Three photographs for the noise, two pairs with rain."""
+    quotas = {
+        T: data(de_type=["denoise_25", "derain"], samples_per_epoch=10, temperature=T)
+        .train_dataloader()
+        .dataset.mixture.quotas.tolist()
+        for T in (1, math.inf)
+    }
+    assert quotas == {1: [6, 4], math.inf: [5, 5]}
+
+
+def test_pooled_sources_share_a_count_exactly(data):
+    counts = {"derain": 3, "dehaze": 4, "denoise_25": 1}
+    module = data(de_type=list(counts), trainset="pooled", samples_per_epoch=None, counts=counts)
+    assert module.train_dataloader().dataset.mixture.quotas.tolist() == [2, 1, 4, 1]
+
+
+def test_a_degradation_has_crops_of_its_own_size(data):
+    module = data(de_type=["denoise_25", "derain"], samples_per_epoch=42, patch_sizes={"derain": 24})
+    batches = batches_of(module.train_dataloader())
+    assert len(batches) == module.batches_per_epoch() == 10  # 21 of each: one of each fills no batch
+    for batch in batches:
+        (side,) = {TASK_ID["denoise_25"]: {16}, TASK_ID["derain"]: {24}}[batch["task"][0].item()]
+        assert batch["clean"].shape == batch["degraded"].shape == (4, 3, side, side)
+        assert len(set(batch["task"].tolist())) == 1
+    assert len({batch["clean"].shape for batch in batches}) == 2
+    with pytest.raises(InputError, match="expected at least 25 on each side"):
+        data(de_type=["denoise_25", "derain"], patch_sizes={"derain": 25}).setup()
 
 
 def test_names_of_the_field(data):
@@ -296,7 +366,7 @@ def broken(root, fault):
 @pytest.mark.parametrize("fault", ["cut", "empty", "partner"])
 def test_setup_finds_what_is_broken_before_anything_is_read(data, plant, monkeypatch, fault):
     image = broken(plant(TREE), fault)
-    monkeypatch.setattr("aio.data.cache.read_rgb", lambda path: pytest.fail(f"{path} was decoded"))
+    monkeypatch.setattr("aio.data.cache.read_samples", lambda path: pytest.fail(f"{path} was decoded"))
     module = data(de_type=["denoise_25", "derain"])
     with pytest.raises(InputError, match=re.escape(str(image))):
         module.setup("fit")
@@ -364,3 +434,45 @@ def test_a_second_view_shows_the_same_degraded_image(data):
         paired = batch["task"] == TASK_ID["derain"]
         # blue names the file in planted images: real pairs show the same one twice
         assert torch.equal(first[paired][:, 2].amax((1, 2)), second[paired][:, 2].amax((1, 2)))
+
+
+@pytest.fixture
+def super_resolution(plant):
+    """`super_resolution(option=...)` reads DIV2K's tree at x2; the validation image has a row and a column over."""
+    plant({"DIV2K_train_HR": "0001.png 0002.png"}, size=(24, 32))
+    plant({"DIV2K_valid_HR": "0801.png"}, size=(25, 33))
+    small = {"DIV2K_train_LR_bicubic/X2": "0001x2.png 0002x2.png", "DIV2K_valid_LR_bicubic/X2": "0801x2.png"}
+    root = plant(small, size=(12, 16))
+
+    def build(**options):
+        usual = {"de_type": ["sr_x2"], "batch_size": 2, "patch_size": 16, "samples_per_epoch": 4, "num_workers": 0}
+        return RestorationData(**{"data_file_dir": str(root), **usual, **options})
+
+    return build
+
+
+def test_pairs_of_super_resolution(super_resolution):
+    data = super_resolution()
+    assert [type(source) for split in ("train", "val") for source in data.sources(split)] == [FolderPairs] * 2
+    for batch in batches_of(data.train_dataloader()):
+        assert (batch["degraded"].shape, batch["clean"].shape) == ((2, 3, 8, 8), (2, 3, 16, 16))
+    (batch,) = data.val_dataloader()
+    assert (batch["degraded"].shape, batch["clean"].shape) == ((1, 3, 12, 16), (1, 3, 24, 32))
+
+
+@pytest.mark.parametrize(("patch_size", "fits"), [(24, True), (26, False)])
+def test_a_patch_of_super_resolution_is_measured_on_the_large_image(super_resolution, patch_size, fits):
+    too_small = r"x2\.png is 12 x 16: expected at least 13 .* \(--patch_size 26 / 2 = 13\)"
+    with nullcontext() if fits else pytest.raises(InputError, match=too_small):
+        super_resolution(patch_size=patch_size).setup()
+
+
+def test_small_images_of_another_scale_are_refused(super_resolution, plant):
+    plant({"DIV2K_train_LR_bicubic/X2": "0001x2.png"}, size=(8, 10))
+    with pytest.raises(InputError, match=r"0001x2\.png is 8 x 10 and .* expected the second 2 times the size"):
+        super_resolution().setup()
+
+
+def test_small_images_are_made_where_there_are_none(super_resolution):
+    data = super_resolution(de_type=["sr_x4"])
+    assert [type(source) for split in ("train", "val") for source in data.sources(split)] == [SynthesisedPairs] * 2

@@ -30,7 +30,8 @@ from aio.vocabulary import DEGRADATIONS, SCALES
 
 NAMES = pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name not in SCALES])
 # One of each model: the three fixed sigmas are the blind one with other numbers.
-MODELS = pytest.mark.parametrize("name", ["denoise_blind", "derain", "dehaze", "deblur", "lowlight", "desnow"])
+_MODELS = "denoise_blind derain dehaze deblur lowlight desnow defocus denoise_real jpeg realworld"
+MODELS = pytest.mark.parametrize("name", _MODELS.split())
 SIZES = pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (17, 33)])
 
 
@@ -432,13 +433,17 @@ def test_snow_is_white_before_dark_and_grey_before_white():
 
 def test_composites_are_one_after_the_other_from_one_generator():
     image = picture(32, 40)
-    for name, steps in {
-        "low_haze": (low_light, haze),
-        "haze_rain": (rain, haze),
-        "haze_snow": (snow, haze),
-        "low_haze_snow": (low_light, snow, haze),
-        "low_haze_rain": (low_light, rain, haze),
+    for name, order in {
+        "low_haze": [low_light, haze],
+        "low_rain": [low_light, rain],
+        "low_snow": [low_light, snow],
+        "haze_rain": [rain, haze],
+        "haze_snow": [snow, haze],
+        "low_haze_snow": [low_light, snow, haze],
+        "low_haze_rain": [low_light, rain, haze],
     }.items():
+        steps = DEGRADE[name].keywords["steps"]
+        assert [getattr(step, "func", step) for step in steps] == order
         expected, generator = image, seeded(4)
         for step in steps:
             expected = step(expected, generator)
@@ -491,3 +496,16 @@ def test_unknown_kernels_are_refused():
     for kernels in (["lanczos"], []):
         with pytest.raises(InputError, match="choose one or more of bicubic, bilinear, area"):
             Synthesis(lr_kernels=kernels)
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_blind_noise_of_chosen_levels(gray):
+    """One of them for each sample, all in turn, and none between."""
+    degrade = Synthesis(sigmas=(15, 25, 50), quantise=False).degrade("denoise_blind", gray=gray)
+    image = torch.full((3, 100, 100), 0.5)
+    levels = [float((degrade(image, seeded(0, i)) - image)[0].std() * 255) for i in range(30)]
+    nearest = [min((15, 25, 50), key=lambda sigma: abs(sigma - level)) for level in levels]
+    assert levels == pytest.approx(nearest, rel=0.04)
+    assert set(nearest) == {15, 25, 50}
+    with pytest.raises(InputError, match=r"sigmas \[15, 300\]: expected numbers from 0 to 255"):
+        Synthesis(sigmas=(15, 300))

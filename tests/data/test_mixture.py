@@ -101,16 +101,73 @@ def test_what_cannot_be_mixed_is_refused(change):
         Mixture(**({"sizes": [3, 3], "weights": [1, 1], "length": 4, "seed": 0} | change))
 
 
-@given(st.integers(1, 50), st.integers(1, 8), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
-def test_ranks_part_an_epoch_between_them(length, world_size, epoch):
-    ranks = [EpochSampler(length=length, rank=rank, world_size=world_size) for rank in range(world_size)]
-    for sampler in ranks:
+def batches_of_ranks(mixture, *, batch_size, world_size, epoch, **options):
+    """Per rank, the batches of an epoch as arrays of keys."""
+    samplers = [
+        EpochSampler(mixture, batch_size=batch_size, rank=rank, world_size=world_size, **options)
+        for rank in range(world_size)
+    ]
+    for sampler in samplers:
         sampler.set_epoch(epoch)
-    keys = [list(sampler) for sampler in ranks]
-    assert {len(part) for part in keys} == {len(sampler) for sampler in ranks} == {length // world_size}
-    together = list(itertools.chain(*zip(*keys, strict=True)))  # what all ranks see, step by step
-    assert together == list(range(epoch * length, epoch * length + length // world_size * world_size))
+    keys = [np.array(list(sampler), dtype=int) for sampler in samplers]
+    if not options.get("start"):
+        assert [len(part) for part in keys] == [len(sampler) for sampler in samplers]
+    return [part.reshape(-1, batch_size) for part in keys]
+
+
+@given(st.integers(1, 50), st.integers(1, 8), st.integers(1, 4), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_ranks_part_an_epoch_between_them(length, world_size, batch_size, epoch):
+    """With one patch size, what all ranks see at a step is the next part of the epoch in its order."""
+    mixture = Mixture(sizes=[3, 4], weights=[1, 2], length=length, seed=0)
+    ranks = batches_of_ranks(mixture, batch_size=batch_size, world_size=world_size, epoch=epoch)
+    together = np.stack(ranks, axis=-1).ravel()
+    width = world_size * batch_size
+    assert together.tolist() == list(range(epoch * length, epoch * length + length // width * width))
+
+
+@given(mixtures(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_batches_are_of_one_patch_size_and_lose_only_the_last_of_each(case, data):
+    _, mixture = case
+    sizes = data.draw(st.lists(st.sampled_from([64, 128, 256]), min_size=len(mixture.sizes), max_size=4))
+    sizes = sizes[: len(mixture.sizes)]
+    world_size, batch_size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
+    for epoch in (0, 2):
+        ranks = batches_of_ranks(mixture, batch_size=batch_size, world_size=world_size, epoch=epoch, patch_sizes=sizes)
+        steps = np.stack(ranks, axis=1) - epoch * mixture.length
+        of_key = np.array(sizes)[mixture.sources(epoch)]
+        assert all(len(set(of_key[step].ravel())) == 1 for step in steps)
+        seen = steps.ravel()
+        assert len(set(seen.tolist())) == len(seen)
+        for size in set(sizes):
+            there, taken = np.flatnonzero(of_key == size), np.sort(seen[of_key[seen] == size])
+            assert taken.tolist() == there[: len(there) // (width := world_size * batch_size) * width].tolist()
+
+
+def test_patch_sizes_take_turns():
+    """None waits for the end of an epoch: a batch comes as soon as its samples are together."""
+    mixture = Mixture(sizes=[9, 9], weights=[3, 1], length=400, seed=0)
+    (batches,) = batches_of_ranks(mixture, batch_size=4, world_size=1, epoch=0, patch_sizes=[128, 256])
+    assert len(batches) == 100
+    large = np.flatnonzero(mixture.sources(0)[batches[:, 0]] == 1)
+    assert len(large) == 25
+    assert large[0] < 12
+    assert np.diff(large).max() < 16
+
+
+@given(mixtures(), st.integers(0, 20), st.integers(1, 2))
+@settings(max_examples=60, deadline=None)
+def test_a_later_start_leaves_out_the_first_batches_alone(case, start, world_size):
+    _, mixture = case
+    sizes = [64 + i % 2 for i in range(len(mixture.sizes))]
+    for rank in range(world_size):
+        sampler = EpochSampler(mixture, batch_size=2, patch_sizes=sizes, rank=rank, world_size=world_size)
+        sampler.set_epoch(3)
+        whole = list(sampler)
+        sampler.start = start
+        assert list(sampler) == whole[2 * start :]
+        assert len(sampler) == len(whole)
 
 
 @given(st.integers(0, 50), st.integers(1, 8))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from aio.data.cache import DecodedCache
 from aio.data.degradations import DEGRADE
@@ -76,6 +77,25 @@ def test_crops_reach_every_place_and_every_mode():
 def test_a_crop_may_be_the_whole_image():
     crop = random_crop(coded(8, 8), 8, seeded(0)).of(coded(8, 8))
     assert sorted(map(tuple, crop.reshape(-1, 3))) == sorted(map(tuple, coded(8, 8).reshape(-1, 3)))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (3, 20), (20, 3), (1, 1), (11, 12)])
+def test_what_a_small_image_lacks_below_and_at_the_right_is_its_reflection(size):
+    """As OpenCV's BORDER_REFLECT has it: the last row and column stand twice; in both images of a pair alike."""
+    image, side = coded(*size), 12
+
+    def reflected(places: np.ndarray, length: int) -> np.ndarray:
+        turn = places % (2 * length)
+        return np.minimum(turn, 2 * length - 1 - turn)
+
+    for index in range(10):
+        crop = random_crop(image, side, seeded(index))
+        rows, columns = (
+            reflected(np.arange(side), n) if n < side else start + np.arange(side)
+            for n, start in zip(size, (crop.top, crop.left), strict=True)
+        )
+        assert np.array_equal(crop.of(image), MODES[crop.mode](image[rows][:, columns]))
+        assert crop.of(coded(*size, blue=1)).shape == (side, side, 3)
 
 
 def test_files_of_a_pair_stay_aligned(folder_pairs):
@@ -152,6 +172,20 @@ def test_to_tensor_scales_8_bit_to_one(plant, size):
     assert to_tensor(np.full((1, 1, 3), 255, np.uint8)).tolist() == [[[1.0]], [[1.0]], [[1.0]]]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_to_tensor_divides_by_the_largest_number_of_the_kind(kind, tmp_path):
+    """Also of a view of a memory map that must not be written to."""
+    array = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (4, 6, 3), endpoint=True, dtype=kind)
+    array[0, 0] = np.iinfo(kind).max
+    np.save(tmp_path / "image.npy", array)
+    mapped = eightfold(np.load(tmp_path / "image.npy", mmap_mode="r"), 3)
+    tensor = to_tensor(mapped)
+    np.testing.assert_allclose(tensor.numpy().transpose(1, 2, 0), mapped / np.iinfo(kind).max, rtol=1e-7)
+    assert tensor.max() == 1
+    tensor.zero_()
+    assert mapped.any()
+
+
 def test_names_are_stems_where_these_tell_files_apart():
     assert unique_names([Path("x/a.png"), Path("y/b.png")]) == ["a", "b"]
 
@@ -179,3 +213,37 @@ def test_cache_decodes_once_and_forgets_the_least_recently_used(plant):
     small = DecodedCache(limit_bytes=1)
     assert small[a] is small[a]  # the image in use stays
     assert len(small) == 1
+
+
+# Super-resolution
+
+
+@pytest.fixture(params=[(0, 0), (1, 2)], ids=["exact", "rows and columns over"])
+def small_and_large(request, tmp_path):
+    """A small image, and the one that repeats each of its pixels three times each way."""
+    over = request.param
+    small = coded(10, 14)
+    large = np.pad(small.repeat(3, 0).repeat(3, 1), [(0, over[0]), (0, over[1]), (0, 0)], constant_values=255)
+    paths = tmp_path / "ax3.png", tmp_path / "a.png"
+    for path, image in zip(paths, (small, large), strict=True):
+        Image.fromarray(image).save(path)
+    return FolderPairs(task="sr_x3", pairs=[paths], cache=DecodedCache())
+
+
+def test_the_large_crop_is_the_place_of_the_small_one(small_and_large):
+    for index in range(40):
+        degraded, clean = small_and_large.sample(0, seeded(0, 0, index), 12)
+        assert degraded.shape == (3, 4, 4)
+        assert torch.equal(clean, degraded.repeat_interleave(3, 1).repeat_interleave(3, 2))
+
+
+def test_the_whole_large_image_loses_what_is_no_whole_pixel_of_the_small_one(small_and_large):
+    degraded, clean = small_and_large.sample(0, seeded(0), None)
+    assert degraded.shape == (3, 10, 14)
+    assert torch.equal(clean, degraded.repeat_interleave(3, 1).repeat_interleave(3, 2))
+
+
+def test_two_views_of_a_small_image_are_small(small_and_large):
+    degraded, clean, other = small_and_large.two_views(0, seeded(0), 12)
+    assert torch.equal(clean, degraded.repeat_interleave(3, 1).repeat_interleave(3, 2))
+    assert other.shape == degraded.shape

@@ -1,333 +1,174 @@
-"""Discovery: the trees in which the field ships its data, and what is said of those that are broken."""
+"""The table of data sets: one row for each folder of the field's trees, and no second one."""
+
+import re
+from pathlib import Path
 
 import pytest
 
-from aio.data.sources import discover, pair_up
-from aio.errors import InputError
+from aio.data.discovery import identify
+from aio.data.sources import DATA_SETS
+from aio.data.splits import split_of
+from aio.vocabulary import DEGRADATIONS
 
-PAIRED = ["derain", "dehaze", "deblur", "lowlight"]
-SPLITS = [("train", "a"), ("val", "b")]
-
-
-def pairs_of(root, tasks=PAIRED):
-    """{split: {task: [(degraded, clean)]}}, the paths relative to `root`."""
-    found = discover(root, tasks)
-    return {
-        split: {
-            task: [tuple(path.relative_to(root).as_posix() for path in pair) for pair in pairs]
-            for task, pairs in content.pairs.items()
-            if pairs
-        }
-        for split, content in found.items()
-    }
-
-
-def photos_of(root, tasks=("denoise_25",)):
-    """{split: clean photographs}, relative to `root`."""
-    return {
-        split: [p.relative_to(root).as_posix() for p in content.clean]
-        for split, content in discover(root, tasks).items()
-    }
-
-
-def test_tree_of_promptir_and_airnet(plant):
-    root = plant(
-        {
-            "Train/Denoise": "00001.bmp 100007.jpg",
-            "Train/Derain/rainy": "rain-1.png rain-10.png",
-            "Train/Derain/gt": "norain-1.png norain-10.png",
-            "Train/Dehaze/synthetic/part1": "0025_0.8_0.04.jpg 0025_1_0.2.jpg",
-            "Train/Dehaze/synthetic/part2": "0031_0.85_0.1.jpg",
-            "Train/Dehaze/original": "0025.jpg 0031.png",
-            "Train/Deblur/blur": "GOPR0372_07_00-000047.png",
-            "Train/Deblur/sharp": "GOPR0372_07_00-000047.png",
-            "Train/Enhance/low": "2.png",
-            "Train/Enhance/gt": "2.png",
-            "test/denoise/bsd68": "101085.png",
-            "test/derain/Rain100L/input": "1.png",
-            "test/derain/Rain100L/target": "1.png",
-            "test/dehaze/input": "0001_0.8_0.2.jpg",
-            "test/dehaze/target": "0001.png",
-            "test/deblur/gopro/input": "GOPR0384_11_00-000001.png",
-            "test/deblur/gopro/target": "GOPR0384_11_00-000001.png",
-            "test/enhance/lol/input": "1.png",
-            "test/enhance/lol/target": "1.png",
-        }
-    )
-    haze, blur = "Train/Dehaze", "GOPR0372_07_00-000047.png"
-    assert pairs_of(root) == {
-        "train": {
-            "derain": [(f"Train/Derain/rainy/rain-{i}.png", f"Train/Derain/gt/norain-{i}.png") for i in (1, 10)],
-            "dehaze": [
-                (f"{haze}/synthetic/part1/0025_0.8_0.04.jpg", f"{haze}/original/0025.jpg"),
-                (f"{haze}/synthetic/part1/0025_1_0.2.jpg", f"{haze}/original/0025.jpg"),
-                (f"{haze}/synthetic/part2/0031_0.85_0.1.jpg", f"{haze}/original/0031.png"),
-            ],
-            "deblur": [(f"Train/Deblur/blur/{blur}", f"Train/Deblur/sharp/{blur}")],
-            "lowlight": [("Train/Enhance/low/2.png", "Train/Enhance/gt/2.png")],
-        },
-        "val": {
-            "derain": [("test/derain/Rain100L/input/1.png", "test/derain/Rain100L/target/1.png")],
-            "dehaze": [("test/dehaze/input/0001_0.8_0.2.jpg", "test/dehaze/target/0001.png")],
-            "deblur": [tuple(f"test/deblur/gopro/{side}/GOPR0384_11_00-000001.png" for side in ("input", "target"))],
-            "lowlight": [("test/enhance/lol/input/1.png", "test/enhance/lol/target/1.png")],
-        },
-    }
-    assert photos_of(root) == {
-        "train": ["Train/Denoise/00001.bmp", "Train/Denoise/100007.jpg"],
-        "val": ["test/denoise/bsd68/101085.png"],
-    }
-
-
-def test_tree_of_moce_ir(plant):
-    parts = {f"dehazing/RESIDE/part{k}": f"{k:04}_0.8_0.1.jpg {k:04}_1_0.2.jpg" for k in range(1, 5)}
-    root = plant(
-        {
-            "denoising/WaterlooED": " ".join(f"{i:05}.bmp" for i in range(30)),
-            "denoising/BSD400": "2092.jpg",
-            "denoising/cBSD68/original_png": "3096.png",
-            "deraining/RainTrainL/rainy": "b.png a.png c.png",
-            "deraining/RainTrainL/gt": "x-2.png x-1.png x-3.png",
-            "deraining/Rain100L/rainy": "rain-001.png",
-            "deraining/Rain100L/gt": "norain-001.png",
-            **parts,
-            "dehazing/RESIDE/clear": "0001.jpg 0002.jpg 0003.jpg 0004.jpg",
-            "dehazing/SOTS/outdoor/hazy": "0001_0.8_0.2.jpg",
-            "dehazing/SOTS/outdoor/gt": "0001.png",
-            "deblurring/GoPro/crop/train/input_crops": "GOPR0372_07_00-000047-s001.png",
-            "deblurring/GoPro/crop/train/target_crops": "GOPR0372_07_00-000047-s001.png",
-            "deblurring/GoPro/test/input": "GOPR0384_11_00-000001.png",
-            "deblurring/GoPro/test/target": "GOPR0384_11_00-000001.png",
-            "llie/LOLv1/Train/input": "2.png",
-            "llie/LOLv1/Train/target": "2.png",
-            "llie/LOLv1/Test/input": "1.png",
-            "llie/LOLv1/Test/target": "1.png",
-        }
-    )
-    crops, rain = "deblurring/GoPro/crop/train", "deraining/RainTrainL"
-    assert pairs_of(root) == {
-        "train": {
-            "derain": [(f"{rain}/rainy/{a}.png", f"{rain}/gt/x-{b}.png") for a, b in ("a1", "b2", "c3")],
-            "dehaze": [
-                (f"dehazing/RESIDE/part{k}/{k:04}_{air}.jpg", f"dehazing/RESIDE/clear/{k:04}.jpg")
-                for k in range(1, 5)
-                for air in ("0.8_0.1", "1_0.2")
-            ],
-            "deblur": [tuple(f"{crops}/{s}_crops/GOPR0372_07_00-000047-s001.png" for s in ("input", "target"))],
-            "lowlight": [("llie/LOLv1/Train/input/2.png", "llie/LOLv1/Train/target/2.png")],
-        },
-        "val": {
-            "derain": [("deraining/Rain100L/rainy/rain-001.png", "deraining/Rain100L/gt/norain-001.png")],
-            "dehaze": [("dehazing/SOTS/outdoor/hazy/0001_0.8_0.2.jpg", "dehazing/SOTS/outdoor/gt/0001.png")],
-            "deblur": [tuple(f"deblurring/GoPro/test/{s}/GOPR0384_11_00-000001.png" for s in ("input", "target"))],
-            "lowlight": [("llie/LOLv1/Test/input/1.png", "llie/LOLv1/Test/target/1.png")],
-        },
-    }
-    photos = photos_of(root)
-    assert len(photos["train"]) == 31  # all of WaterlooED and BSD400: another folder validates
-    assert photos["val"] == ["denoising/cBSD68/original_png/3096.png"]
+# Folders as the field names them -> the row
+FOLDERS = {
+    # PromptIR, AirNet, AdaIR
+    "Train/Denoise": "BSD400 + WED",
+    "data/Train/Denoise": "BSD400 + WED",
+    "Train/Derain/rainy": "Rain100L train",
+    "Train/Derain/gt": "Rain100L train",
+    "Train/Dehaze/synthetic": "RESIDE OTS",
+    "Train/Dehaze/synthetic/part3": "RESIDE OTS",
+    "Train/Dehaze/original": "RESIDE OTS",
+    "Train/Deblur/blur": "GoPro train",
+    "Train/Deblur/sharp": "GoPro train",
+    "Train/Enhance/low": "LOL-v1 train",
+    "Train/Enhance/gt": "LOL-v1 train",
+    "test/denoise/bsd68": "CBSD68",
+    "test/denoise/urban100": "Urban100",
+    "test/denoise/kodak24": "Kodak24",
+    "test/derain/Rain100L/input": "Rain100L test",
+    "test/dehaze/input": "SOTS outdoor",
+    "test/dehaze/target": "SOTS outdoor",
+    "test/deblur/gopro/input": "GoPro test",
+    "test/enhance/lol/target": "LOL-v1 test",
+    # MoCE-IR
+    "denoising/WaterlooED": "WED",
+    "denoising/BSD400": "BSD400",
+    "denoising/cBSD68/original_png": "CBSD68",
+    "deraining/RainTrainL/rainy": "Rain100L train",
+    "deraining/Rain100L/gt": "Rain100L test",
+    "dehazing/RESIDE/part1": "RESIDE OTS",
+    "dehazing/RESIDE/clear": "RESIDE OTS",
+    "dehazing/SOTS/outdoor/hazy": "SOTS outdoor",
+    "deblurring/GoPro/crop/train/input_crops": "GoPro crops",
+    "deblurring/GoPro/test/input": "GoPro test",
+    "llie/LOLv1/Train/input": "LOL-v1 train",
+    "llie/LOLv1/Test/target": "LOL-v1 test",
+    "cdd11/train/clear": "CDD-11 train",
+    "cdd11/test/low_haze_rain": "CDD-11 test",
+    # QuReC, R2R
+    "Train/Dehaze/RESIDE/part2": "RESIDE OTS",
+    "test/denoise/cBSD68": "CBSD68",
+    "Train/Lowlight/low": "LOL-v1 train",
+    "Test/Lowlight/high": "LOL-v1 test",
+    "Train/CDD11/cdd11/haze": "CDD-11 train",
+    # Restormer
+    "Deraining/Datasets/train/Rain13K/input": "Rain13K",
+    "Datasets/test/Rain100L/input": "Rain100L test",
+    "Datasets/test/Rain100H/target": "Rain100H test",
+    "test/Test100/input": "Test100",
+    "test/Test1200/input": "Test1200",
+    "test/Test2800/target": "Test2800",
+    "Datasets/train/GoPro/input_crops": "GoPro crops",
+    "Datasets/test/GoPro/input": "GoPro test",
+    "Datasets/test/HIDE/input": "HIDE test",
+    "Datasets/test/RealBlur_J/input": "RealBlur-J test",
+    "Datasets/test/RealBlur_R/target": "RealBlur-R test",
+    "Defocus_Deblurring/Datasets/train/DPDD/inputL_crops": "DPDD crops",
+    "Datasets/test/DPDD/inputC": "DPDD test",
+    "Datasets/val/DPDD/target": "DPDD validation",
+    "Datasets/train/SIDD/input_crops": "SIDD crops",
+    "Datasets/val/SIDD/input_crops": "SIDD validation crops",
+    "Datasets/test/SIDD": "SIDD validation",
+    "Datasets/test/DND": "DND",
+    "Datasets/train/DFWB": "DFWB crops",
+    "Datasets/Downloads/DIV2K/DIV2K_train_HR": "DIV2K train",
+    "Datasets/Downloads/Flickr2K": "Flickr2K",
+    "Datasets/Downloads/WaterlooED": "WED",
+    "Datasets/Downloads/BSD400": "BSD400",
+    "Datasets/test/CBSD68": "CBSD68",
+    "Datasets/test/BSD68": "BSD68",
+    "Datasets/test/Set12": "Set12",
+    "Datasets/test/Kodak": "Kodak24",
+    "Datasets/test/McMaster": "McMaster",
+    "Datasets/test/Urban100": "Urban100",
+    # as their authors pack them
+    "GOPRO_Large/train/GOPR0372_07_00/blur": "GoPro train",
+    "GOPRO_Large/test/GOPR0384_11_00/sharp": "GoPro test",
+    "train/GOPR0372_07_00/blur": "GoPro train",
+    "LOLdataset/our485/low": "LOL-v1 train",
+    "eval15/high": "LOL-v1 test",
+    "rain_data_train_Light/rain": "Rain100L train",
+    "rain_data_test_Light/norain": "Rain100L test",
+    "OTS_BETA/haze": "RESIDE OTS",
+    "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene001/blur": "RealBlur-J train",
+    "dd_dp_dataset_canon/train_c/source": "DPDD train",
+    "dd_dp_dataset_canon/val_l/source": "DPDD validation",
+    "dd_dp_dataset_canon/test_c/target": "DPDD test",
+    "SIDD_Medium_Srgb/Data/0001_001_S6_00100_00060_3200_L": "SIDD medium",
+    "DIV2K_valid_HR": "DIV2K validation",
+    "DIV2K_train_LR_bicubic/X2": "DIV2K train",
+    "Flickr2K/Flickr2K_HR": "Flickr2K",
+    "DF2K_HR": "DF2K",
+    "benchmark/Set5/HR": "Set5",
+    "Set14/LR_bicubic/X4": "Set14",
+    "benchmark/B100/HR": "B100",
+    "Manga109/HR": "Manga109",
+    "CDD-11/CDD-11_train/low": "CDD-11 train",
+}
+OTHERS = ("train/derain/input", "photos", "SOTS/indoor/hazy", "llie/LOLv2/Train/input", "RESIDE/ITS/hazy", "setting5")
 
 
-def test_root_that_is_reside_sots(plant):
-    hazy = "0001_0.8_0.2.jpg 0001_0.9_0.12.jpg 0002_1_0.08.jpg"
-    root = plant({"outdoor/hazy": hazy, "outdoor/gt": "0001.png 0002.png", "outdoor/depth": "0001.png"}, root="SOTS")
-    found = discover(root, PAIRED)
-    pairs = found["train"].pairs["dehaze"] + found["val"].pairs["dehaze"]
-    assert {(d.name, c.name) for d, c in pairs} == {(name, f"{name[:4]}.png") for name in hazy.split()}
-    assert all("gt" in path.parts for content in found.values() for path in content.clean)
+def rows_of(path):
+    words = tuple(path.lower().split("/"))
+    split = split_of(words) or "train"
+    return [row.name for row in DATA_SETS if row.split == split and re.search(row.where, "/".join(words))]
 
 
-@pytest.mark.parametrize(("rainy", "clean"), [("rainy", "gt"), ("rain", "norain"), ("Input", "Target")])
-def test_root_that_is_rain100l(plant, rainy, clean):
-    norain = " ".join(f"norain-00{i}.png" for i in range(4))  # one without rain
-    tree = {rainy: "rain-001.png rain-002.png rain-003.png", clean: norain}
-    pairs = pairs_of(plant(tree, root="Rain100L"))
-    numbers = {"train": (2, 3), "val": (1,)}
-    assert pairs == {
-        split: {"derain": [(f"{rainy}/rain-00{i}.png", f"{clean}/norain-00{i}.png") for i in numbers[split]]}
-        for split in ("train", "val")
-    }
+@pytest.mark.parametrize(("folder", "name"), FOLDERS.items())
+def test_each_folder_is_of_one_row(folder, name):
+    assert rows_of(folder) == [name]
 
 
-COMPOSITES = ("low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow", "low_haze_rain", "low_haze_snow")
+@pytest.mark.parametrize("folder", OTHERS)
+def test_other_folders_are_of_none(folder):
+    assert rows_of(folder) == []
 
 
-@pytest.mark.parametrize("above", ["", "cdd11/", "CDD-11/CDD-11_"])
-def test_tree_of_cdd11(plant, above):
-    sides = {"low": "lowlight", "haze": "dehaze", "rain": "derain", "snow": "desnow"} | {n: n for n in COMPOSITES}
-    tree = {f"{above}{split}/{side}": "01.png 02.png" for split in ("train", "test") for side in ("clear", *sides)}
-    root = plant(tree)
-    found = discover(root, sides.values())
-    for split, folder in {"train": "train", "val": "test"}.items():
-        assert set(found[split].pairs) == set(sides.values())
-        for side, task in sides.items():
-            home = root / f"{above}{folder}"
-            assert found[split].pairs[task] == [(home / side / n, home / "clear" / n) for n in ("01.png", "02.png")]
-    assert set(discover(root, ["desnow"])["train"].pairs) == {"desnow"}
+def test_each_row_has_a_folder():
+    assert {row.name for row in DATA_SETS} - set(FOLDERS.values()) == {"RealBlur-R train"}
 
 
-def test_root_that_is_gopro(plant):
-    scenes = {"train": ("GOPR0372_07_00", "GOPR0374_11_01"), "test": ("GOPR0384_11_00",)}
-    sides = ("blur", "blur_gamma", "sharp")
-    tree = {f"{split}/{scene}/{side}": "1.png 2.png" for split in scenes for scene in scenes[split] for side in sides}
-    root = plant(tree, root="GoPro")
-    expected = {
-        split: [(f"{split}/{scene}/blur/{i}.png", f"{split}/{scene}/sharp/{i}.png") for scene in found for i in (1, 2)]
-        for split, found in scenes.items()
-    }
-    assert pairs_of(root) == {"train": {"deblur": expected["train"]}, "val": {"deblur": expected["test"]}}
-    photos = photos_of(root, ["deblur", "denoise_25"])
-    assert photos == {"train": [c for _, c in expected["train"]], "val": [c for _, c in expected["test"]]}
+def test_the_name_of_the_root_counts_last():
+    root = Path("/somewhere/Rain100L")
+    assert identify(root, root / "test/input").name == "Rain100L test"
+    assert identify(root, root / "HIDE/input").name == "HIDE test"
+    assert identify(root, root).name == "Rain100L test"
+    assert identify(Path("/somewhere"), Path("/somewhere/mine")) is None
 
 
-def test_root_that_is_lol(plant):
-    tree = {"our485/low": "2.png 5.png", "our485/high": "2.png 5.png", "eval15/low": "1.png", "eval15/high": "1.png"}
-    assert pairs_of(plant(tree, root="LOLdataset")) == {
-        "train": {"lowlight": [(f"our485/low/{i}.png", f"our485/high/{i}.png") for i in (2, 5)]},
-        "val": {"lowlight": [("eval15/low/1.png", "eval15/high/1.png")]},
-    }
+def test_names_are_unique():
+    names = [row.name for row in DATA_SETS]
+    assert len(set(names)) == len(names)
+    ends = [end for row in DATA_SETS for end in row.lists]
+    assert len(set(ends)) == len(ends)
+    assert all(end == end.lower() for end in ends)
 
 
-def test_nameless_set_is_of_the_one_task_asked_for(plant):
-    root = plant({"train/input": "a.png", "train/target": "a.png", "val/input": "b.png", "val/target": "b.png"})
-    pairs = {split: [tuple(f"{split}/{side}/{name}.png" for side in ("input", "target"))] for split, name in SPLITS}
-    assert pairs_of(root, ["derain"]) == {split: {"derain": pairs[split]} for split in pairs}
-    assert pairs_of(root, ["deblur", "denoise_15"]) == {split: {"deblur": pairs[split]} for split in pairs}
-    with pytest.raises(InputError, match=r"holds no image for derain, dehaze; expected a data tree"):
-        discover(root, ["derain", "dehaze"])
+@pytest.mark.parametrize("row", DATA_SETS, ids=lambda row: row.name)
+def test_a_row_says_all_that_is_known(row):
+    assert set(row.tasks) <= set(DEGRADATIONS)
+    assert row.tasks
+    assert row.count is None or row.count > 0
+    assert re.search(r"(19|20)\d\d$", row.paper.rstrip(")"))
+    assert (row.kind == "clean") or row.pairing
+    assert row.scenes is None or row.count % row.scenes == 0 or row.name == "RESIDE OTS"
+    assert row.where.lower().replace(r"\d", "") == row.where.replace(r"\d", "")
 
 
-def test_folders_say_more_than_the_name_of_their_root(plant):
-    tree = {f"train/{task}/{side}": "a.png" for task in PAIRED for side in ("input", "target")}
-    root = plant(tree, root="low-level-rain-val")
-    assert pairs_of(root) == {
-        "train": {task: [(f"train/{task}/input/a.png", f"train/{task}/target/a.png")] for task in PAIRED},
-        "val": {},
-    }
-
-
-@pytest.mark.parametrize("root", ["data", "rain-and-more"])
-def test_folders_may_be_named_like_degraded_sides(plant, root):
-    names = {"rain": "derain", "haze": "dehaze", "blur": "deblur", "low": "lowlight"}
-    root = plant({f"train/{name}/{side}": "a.png" for name in names for side in ("input", "target")}, root=root)
-    assert pairs_of(root)["train"] == {
-        task: [(f"train/{name}/input/a.png", f"train/{name}/target/a.png")] for name, task in names.items()
-    }
-
-
-def test_only_the_tasks_asked_for_are_paired(plant):
-    root = plant({"rain/input": "a.png", "rain/target": "a.png", "haze/input": "b.png", "haze/target": "c.png d.png"})
-    assert pairs_of(root, ["derain"]) == {"train": {"derain": [("rain/input/a.png", "rain/target/a.png")]}, "val": {}}
-
-
-@pytest.mark.parametrize("scenes", [1, 2, 20, 21, 45])
-def test_held_out_images_share_no_clean_image_with_training(plant, scenes):
-    """A set that names no split: one clean image in twenty validates, with all that was made from it."""
-    hazy = " ".join(f"{i:04}_{air}_0.1.png" for i in range(scenes) for air in (0.8, 0.9, 1))
-    clear = " ".join(f"{i:04}.png" for i in range(scenes))
-    found = discover(plant({"hazy": hazy, "clear": clear}, size=(2, 2)), ["dehaze"])
-    clean = {split: {c for _, c in content.pairs["dehaze"]} for split, content in found.items()}
-    assert clean["train"].isdisjoint(clean["val"])
-    assert len(clean["val"]) == (-(-scenes // 20) if scenes > 1 else 0)
-    assert sum(len(content.pairs["dehaze"]) for content in found.values()) == 3 * scenes
-    assert {split: set(content.clean) for split, content in found.items()} == clean
-
-
-def test_held_out_photographs(plant):
-    photos = photos_of(plant({".": " ".join(f"{i:02}.png" for i in range(41))}, size=(2, 2)))
-    assert photos["val"] == ["00.png", "20.png", "40.png"]
-    assert photos["train"] == [f"{i:02}.png" for i in range(41) if i % 20]
-
-
-def test_named_validation_leaves_every_other_folder_to_training(plant):
-    tree = {"derain/heavy/input": "a.png b.png", "derain/heavy/target": "a.png b.png", "photos": "p.png q.png"}
-    tree |= {"val/derain/input": "c.png", "val/derain/target": "c.png"}
-    assert pairs_of(plant(tree)) == {
-        "train": {"derain": [(f"derain/heavy/input/{n}.png", f"derain/heavy/target/{n}.png") for n in "ab"]},
-        "val": {"derain": [("val/derain/input/c.png", "val/derain/target/c.png")]},
-    }
-
-
-def test_photographs_for_noise_are_preferred_to_other_images(plant):
-    root = plant({"train/denoise": "a.png", "train/figures": "f.png", "val/BSD68": "b.png", "val/figures": "g.png"})
-    assert photos_of(root) == {"train": ["train/denoise/a.png"], "val": ["val/BSD68/b.png"]}
-
-
-def test_photographs_beside_a_set_in_the_root(plant):
-    root = plant({"input": "a.png b.png", "target": "a.png b.png", "bsd": "1.png 2.png"})
-    assert photos_of(root, ["derain", "denoise_25"]) == {"train": ["bsd/2.png"], "val": ["bsd/1.png"]}
-
-
-def test_clean_sides_serve_where_there_are_no_photographs(plant):
-    tree = {f"{split}/derain/{side}": f"{name}.png" for split, name in SPLITS for side in ("input", "target")}
-    photos = photos_of(plant(tree), ["derain", "denoise_50"])
-    assert photos == {"train": ["train/derain/target/a.png"], "val": ["val/derain/target/b.png"]}
-
-
-def test_hidden_files_are_passed_over(plant):
-    root = plant({"train/derain/input": "a.png ._a.png", "train/derain/target": "a.png"})
-    assert len(discover(root, ["derain"])["train"].pairs["derain"]) == 1
-
-
-# What is broken
-
-
-def test_missing_root(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere: no such folder; expected a data tree like\nROOT/\n  train/denoise"):
-        discover(tmp_path / "nowhere", ["derain"])
-
-
-def test_root_without_images(tmp_path):
-    (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(InputError, match="holds no image for derain, denoise_25; expected a data tree like") as caught:
-        discover(tmp_path, (task for task in ["derain", "denoise_25"]))
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_missing_partners_are_counted_and_the_first_ten_named(plant):
-    degraded = " ".join(f"{i:02}.png" for i in range(14))
-    root = plant({"train/derain/input": degraded, "train/derain/target": "00.png 01.png"})
-    with pytest.raises(InputError) as caught:
-        discover(root, ["derain"])
-    head, *listed = str(caught.value).splitlines()
-    assert head == f"12 degraded images have no partner in {root}/train/derain/target, the first:"
-    assert [line.strip() for line in listed] == [f"{root}/train/derain/input/{i:02}.png" for i in range(2, 12)]
-
-
-def test_missing_folder_of_partners(plant):
-    root = plant({"train/derain/input": "a.png", "train/denoise": "p.png"})
-    with pytest.raises(InputError, match=r"train/derain/input: expected its clean partners beside it in target or"):
-        discover(root, ["derain"])
-    assert photos_of(root)["train"] == ["train/denoise/p.png"]
-
-
-@pytest.mark.parametrize("clean", ["", "a.png"])
-def test_empty_folder(plant, clean):
-    root = plant({"train/derain/target": clean, "train/denoise": "p.png"})
-    (root / "train/derain/input").mkdir(parents=True)
-    (root / "train/derain/target").mkdir(exist_ok=True)
-    with pytest.raises(InputError, match=r"train/derain/input: holds no image; expected .* of those in .*target"):
-        discover(root, ["derain"])
-
-
-def test_empty_folder_of_partners(plant):
-    root = plant({"input": "a.png b.png"})
-    (root / "target").mkdir()
-    with pytest.raises(InputError, match=r"2 degraded images have no partner in .*target, the first:\n.*input/a\.png"):
-        pair_up([root / "input"], root / "target")
-
-
-def test_equal_names_in_other_subfolders_are_partners(plant):
-    root = plant({"in/part1": "a_1.png", "in/part2": "a_2.png", "out": "a_1.png a_2.png a.png"})
-    pairs = pair_up([root / "in/part1", root / "in/part2"], root / "out")
-    assert pairs == pair_up([root / "in"], root / "out")
-    assert [(degraded.name, clean.name) for degraded, clean in pairs] == [("a_1.png",) * 2, ("a_2.png",) * 2]
-
-
-def test_sorted_order_pairs_only_folders_of_equal_count_where_no_name_fits(plant):
-    root = plant({"in": "a.png b.png", "two": "x.png y.png", "three": "x.png y.png z.png", "half": "a.png y.png"})
-    pairs = pair_up([root / "in"], root / "two")
-    assert [(degraded.name, clean.name) for degraded, clean in pairs] == [("a.png", "x.png"), ("b.png", "y.png")]
-    for other in ("three", "half"):
-        with pytest.raises(InputError, match="no partner"):
-            pair_up([root / "in"], root / other)
+@pytest.mark.parametrize(
+    ("names", "total"),
+    [
+        (("BSD400", "WED"), 5144),
+        (("DIV2K train", "Flickr2K"), 3450),
+        (("Rain100L test", "Rain100H test", "Test100", "Test1200", "Test2800"), 4300),
+        (("DPDD train", "DPDD validation", "DPDD test"), 500),
+        (("GoPro train", "GoPro test"), 3214),
+        (("LOL-v1 train", "LOL-v1 test"), 500),
+        (("CDD-11 train",), 13013),
+    ],
+)
+def test_counts_add_up_as_papers_say(names, total):
+    counts = {row.name: row.count for row in DATA_SETS}
+    assert sum(counts[name] for name in names) == total

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aio.errors import InputError
-from aio.images import Photo, image_size, list_images, read_photo, read_rgb, write_photo
+from aio.images import Photo, image_size, list_images, read_photo, read_rgb, read_samples, write_photo
 
 DEPTHS = {8: np.uint8, 16: np.uint16, 32: np.float32}
 LOSSLESS = [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".tif", 32), (".bmp", 8), (".tga", 8)]
@@ -326,6 +326,46 @@ def test_loaders_see_16_bits_and_turned_files_as_they_are(tmp_path):
         assert image_size(path) == (7, 4)
         np.testing.assert_array_equal(read_rgb(path), np.rot90(pixels, -1))
     assert [path.name for path in list_images(tmp_path)] == ["deep.png", "turned.png", "turned.tif", "turned.webp"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "channels"), [(".png", 1), (".png", 2), (".png", 3), (".png", 4), (".tif", 1), (".tif", 3), (".tif", 4)]
+)
+def test_loaders_get_16_bit_samples_exactly(tmp_path, suffix, channels):
+    """Gray thrice, without alpha; also where the file is another program's."""
+    samples = noise(5, 7, channels, bits=16)
+    path = tmp_path / f"deep{suffix}"
+    if suffix == ".png":
+        path.write_bytes(image_files.png(samples))
+    else:
+        write_photo(photo_of(samples), path)
+    expected = samples[..., :3] if channels > 2 else np.repeat(samples[..., :1], 3, axis=-1)
+    found = read_samples(path)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["gray.png", "colour.png", "colour.tif", "alpha.tif", "colour.jpg", "float.tif", "g.ppm"]
+)
+def test_loaders_get_other_samples_as_8_bit_rgb(tmp_path, name):
+    path, kind = tmp_path / name, {"gray": "L", "alpha": "RGBA"}.get(name.partition(".")[0], "RGB")
+    if name == "float.tif":
+        write_photo(photo_of(np.random.default_rng(0).random((4, 5, 1), np.float32)), path)
+    else:
+        Image.fromarray(noise(4, 5, 3)).convert(kind).save(path)
+    found = read_samples(path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, read_rgb(path))
+
+
+def test_a_deep_ppm_and_a_broken_file_for_loaders(tmp_path):
+    samples = noise(3, 4, 3, bits=16)
+    (tmp_path / "deep.ppm").write_bytes(b"P6 4 3 65535\n" + samples.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_samples(tmp_path / "deep.ppm"), samples)
+    (tmp_path / "cut.png").write_bytes(image_files.png(samples)[:-30])
+    with pytest.raises(InputError, match=r"cut\.png"):
+        read_samples(tmp_path / "cut.png")
 
 
 def test_reading_images_needs_neither_torch_nor_tifffile():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from aio.callbacks.cost import count_macs
+from aio.nets.cost import count_macs
 from aio.nets import blocks
 from aio.nets.base import count_parameters
 from aio.nets.blocks import GDFN, MDTA

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from aio.files import atomic_write
-from aio.metrics import psnr
-from aio.resize import bicubic
+from aio.metrics import comparable, psnr
+from aio.pictures import Panel, draw_sheet, write_picture
 from aio.vocabulary import DEGRADATIONS
-
-_GAP: Final = 8
-_LABEL: Final = 26
-_PAPER: Final = (250, 250, 250)
-_INK: Final = (30, 30, 30)
 
 
 class Example(NamedTuple):
@@ -59,7 +53,7 @@ class Gallery(L.Callback):
         for i, task in enumerate(batch["task"].tolist()):
             if task not in self._examples:
                 clean = batch["clean"][i]
-                images = (_at_size_of(clean, batch["degraded"][i]), outputs[i], clean)
+                images = (comparable(batch["degraded"][i], clean), outputs[i], clean)
                 crops = (self._centre(image.detach().float().cpu()) for image in images)
                 self._examples[task] = Example(DEGRADATIONS[task], *crops)
 
@@ -74,8 +68,7 @@ class Gallery(L.Callback):
         if trainer.sanity_checking or not trainer.is_global_zero or not self._examples:
             return
         picture = draw_gallery([self._examples[task] for task in sorted(self._examples)])
-        with atomic_write(Path(trainer.default_root_dir) / "gallery.png") as file:
-            picture.save(file, format="PNG")
+        write_picture(picture, Path(trainer.default_root_dir) / "gallery.png")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
@@ -89,42 +82,15 @@ class Gallery(L.Callback):
         return image[..., top : top + self.size, left : left + self.size]
 
 
-def _at_size_of(clean: Tensor, degraded: Tensor) -> Tensor:
-    """An input of low resolution, enlarged by bicubic."""
-    return degraded if degraded.shape == clean.shape else bicubic(degraded, (clean.shape[-2], clean.shape[-1]))
-
-
 def draw_gallery(examples: Sequence[Example]) -> Image.Image:
     """One labelled row per example."""
-    rows = [_draw_row(example) for example in examples]
-    width = max(row.width for row in rows)
-    sheet = Image.new("RGB", (width, sum(row.height for row in rows)), _PAPER)
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
+    return draw_sheet([_panels(example) for example in examples])
 
 
-def _draw_row(example: Example) -> Image.Image:
-    height, width = example.clean.shape[-2:]
-    row = Image.new("RGB", (3 * (width + _GAP) + _GAP, height + _LABEL + _GAP), _PAPER)
-    pen, font = ImageDraw.Draw(row), ImageFont.load_default(15)
-    for column, image in enumerate((example.degraded, example.restored, example.clean)):
-        left = _GAP + column * (width + _GAP)
-        row.paste(_to_picture(image), (left, _LABEL))
-        pen.text((left, 5), _label(example, column), fill=_INK, font=font)
-    return row
-
-
-def _label(example: Example, column: int) -> str:
-    if column == 2:
-        return "clean"
-    value = psnr((example.degraded, example.restored)[column][None], example.clean[None]).item()
-    return f"{example.title}  {value:.2f} dB" if column == 0 else f"restored  {value:.2f} dB"
-
-
-def _to_picture(image: Tensor) -> Image.Image:
-    pixels = (image.clamp(0, 1) * 255).round().byte()
-    pixels = pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels[:3]
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+def _panels(example: Example) -> list[Panel]:
+    before, after = (psnr(image[None], example.clean[None]).item() for image in (example.degraded, example.restored))
+    return [
+        Panel(f"{example.title}  {before:.2f} dB", example.degraded),
+        Panel(f"restored  {after:.2f} dB", example.restored),
+        Panel("clean", example.clean),
+    ]

@@ -73,7 +73,11 @@ class Progressive(L.Callback):
                 raise InputError(
                     f"progressive stage {number}: patch_size {stage.patch_size} exceeds --patch_size {data.patch_size}"
                 )
-            data.check_batches(stage.batch_size)
+            if stage.patch_size is not None and data.patch_sizes:
+                raise InputError(
+                    f"progressive stage {number}: patch_size {stage.patch_size} and data.patch_sizes: give one of them"
+                )
+            data.check_batches(batch_size=stage.batch_size, tasks=stage.tasks)
 
     def stage_of(self, epoch: int) -> Stage:
         """The stage of `epoch`, counted from 0."""
@@ -85,10 +89,11 @@ class Progressive(L.Callback):
         data = _data(trainer)
         epochs = trainer.max_epochs
         if epochs is not None and epochs > 0:
-            batches = (data.batches_per_epoch(self.stage_of(epoch).batch_size) for epoch in range(epochs))
+            stages = (self.stage_of(epoch) for epoch in range(epochs))
+            batches = (data.batches_per_epoch(batch_size=stage.batch_size, tasks=stage.tasks) for stage in stages)
             steps = [math.ceil(count / trainer.accumulate_grad_batches) for count in batches]
             cast(RestorationTask, pl_module).steps_of_epochs = steps
-        self._enter(data, 0)
+        self.enter(data, 0)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A resumed training begins in the stage where it stopped."""
@@ -100,13 +105,13 @@ class Progressive(L.Callback):
     def _prepare(self, trainer: Any, epoch: int) -> None:
         if self.stages:
             # Lightning looks at this number as the next epoch begins.
-            trainer.reload_dataloaders_every_n_epochs = int(self._enter(_data(trainer), epoch))
+            trainer.reload_dataloaders_every_n_epochs = int(self.enter(_data(trainer), epoch))
 
-    def _enter(self, data: RestorationData, epoch: int) -> bool:
-        """Whether the stage of `epoch` is another than that of the present loader."""
-        stage = self.stage_of(epoch)
-        if stage is self._entered:
+    def enter(self, data: RestorationData, epoch: int) -> bool:
+        """Tells `data` what to give in `epoch`; whether that is another stage than it was told last."""
+        if not self.stages or self.stage_of(epoch) is self._entered:
             return False
+        stage = self.stage_of(epoch)
         data.train_on(tasks=stage.tasks, batch_size=stage.batch_size, patch_size=stage.patch_size)
         self._entered = stage
         return True

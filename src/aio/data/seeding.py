@@ -18,7 +18,8 @@ def seeded(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator
         if not 0 <= number < 2**64:
             raise ValueError(f"seeds are integers in [0, 2^64), but got {number}")
     words = [word for number in numbers for word in (number & 0xFFFFFFFF, number >> 32)]
-    state = np.random.SeedSequence([len(numbers), *words]).generate_state(1, np.uint64)
+    entropy = np.array([len(numbers), *words], dtype=np.uint32)  # of a list, each number would be converted alone
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(state[0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import threading
@@ -46,13 +47,18 @@ _FAULTS: Final = (
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path, data: bytes | None = None) -> Iterator[BinaryIO]:
     """The open file; whatever its decoding raises inside the block becomes an `InputError` that names it.
+
+    With `data`, its bytes, nothing is read at `path`.
 
     Raises:
         InputError: the path is missing, no regular file (a named pipe would block), empty, or no whole image.
     """
     try:
+        if data is not None:
+            yield io.BytesIO(data)
+            return
         found = path.stat()
         kind = next((name for holds, name in _KINDS if holds(found.st_mode)), None)
         if kind is not None:

@@ -22,8 +22,8 @@ _TAIL: Final = 64
 _GRAY: Final = frozenset({"1", "L", "LA", "La"})
 
 
-def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The photograph in the file, upright.
+def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Photo:
+    """The photograph in the file, upright; in `data`, the file's bytes, where they are at hand.
 
     Samples of 1, 2 and 4 bits, palettes and colour keys become 8-bit gray or RGB, with alpha where they say what is
     transparent. CMYK and Lab become 8-bit sRGB, CMYK through its ICC profile if it has one, and lose that profile.
@@ -35,7 +35,7 @@ def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
             speaks of another format, integers of more than 16 bits, or floats that are not finite.
     """
     path = Path(path)
-    with open_file(path) as file, pillow_limit.raised_to(max_pixels):
+    with open_file(path, data) as file, pillow_limit.raised_to(max_pixels):
         start = file.read(4)
         return (_from_tiff if start in _TIFF_STARTS else _from_pillow)(file, path, max_pixels)
 
@@ -67,7 +67,7 @@ def _from_pillow(file: BinaryIO, path: Path, max_pixels: int) -> Photo:
     encoding = _encoding(image, file)
     if png.is_deep(image):
         samples, image = png.deep_samples(partial(identify, file))
-    elif (largest := _largest_in_ppm(image)) > 255:
+    elif (largest := largest_in_ppm(image)) > 255:
         samples = _deep_ppm(image, file, largest)
     else:
         samples = _samples(image)
@@ -158,7 +158,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     return image if converted is None else converted
 
 
-def _largest_in_ppm(image: ImageFile.ImageFile) -> int:
+def largest_in_ppm(image: ImageFile.ImageFile) -> int:
     """What stands for 1 in a binary PPM or PGM, where that needs scaling."""
     args = image.tile[0].args if image.tile and image.tile[0].codec_name == "ppm" else None
     return args[-1] if isinstance(args, tuple) else 0

@@ -1,4 +1,4 @@
-"""What the loaders of training data need of image files: which there are, how large, and their 8-bit RGB pixels."""
+"""What the loaders of training data need of image files: which there are, how large, and their RGB pixels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import ImageOps
+from PIL import ImageFile, ImageOps, TiffImagePlugin
 
+from aio.images import png
 from aio.images.opening import MAX_PIXELS, check_pixels, identify, open_file
-from aio.images.reading import check_ending, read_photo
+from aio.images.photo import Photo
+from aio.images.reading import check_ending, largest_in_ppm, read_photo
 
+_BITS_PER_SAMPLE: Final = 258  # TIFF 6.0
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 
@@ -20,19 +23,57 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Pixels `(H, W, 3)` uint8, upright.
+def read_rgb(path: Path, *, data: bytes | None = None) -> np.ndarray:
+    """Pixels `(H, W, 3)` uint8, upright; of `data`, the file's bytes, where they are at hand.
 
     Raises:
         InputError: the file is not a whole image.
     """
-    with open_file(path) as file:
+    with open_file(path, data) as file:
         image = identify(file)
         check_pixels(path, *image.size, MAX_PIXELS)
         if not image.mode.startswith(("I", "F")):
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    pixels = read_photo(path).pixels  # Pillow would clip 16 bits to 8
-    return np.rint(np.clip(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), 0, 1) * 255).astype(np.uint8)
+    return _rgb(read_photo(path, data=data), np.uint8)  # Pillow would clip 16 bits to 8
+
+
+def read_samples(path: Path, *, data: bytes | None = None) -> np.ndarray:
+    """Pixels `(H, W, 3)`, upright: uint16 where a PNG, TIFF or PPM holds 16 bits a channel, else uint8 as `read_rgb`.
+
+    With `data`, the file's bytes, nothing is read at `path`.
+
+    Raises:
+        InputError: the file is not a whole image.
+    """
+    with open_file(path, data) as file:
+        deep = _is_deep(identify(file))
+    if not deep:
+        return read_rgb(path, data=data)
+    photo = read_photo(path, data=data)
+    return _rgb(photo, np.uint16 if photo.bits == 16 else np.uint8)
+
+
+def sample_bytes(path: Path) -> int:
+    """Bytes of a sample as `read_samples` gives it, by the header: 1 or 2; of float TIFF 2 is said, for want of a look.
+
+    Raises:
+        InputError: the file is no image.
+    """
+    with open_file(path) as file:
+        return 2 if _is_deep(identify(file)) else 1
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether an opened, not yet loaded image has more than 8 bits a channel."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    return image.mode.startswith("I") or png.is_deep(image) or largest_in_ppm(image) > 255
+
+
+def _rgb(photo: Photo, kind: type[np.unsignedinteger]) -> np.ndarray:
+    """The pixels `(H, W, 3)` of `photo` in whole numbers of that kind; exact where it held such."""
+    pixels = np.broadcast_to(photo.pixels, (*photo.pixels.shape[:2], 3))
+    return np.rint(np.clip(pixels, 0, 1) * np.iinfo(kind).max).astype(kind)
 
 
 def image_size(path: Path) -> tuple[int, int]:

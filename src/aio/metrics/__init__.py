@@ -1,7 +1,8 @@
 """How good a restored image is: PSNR and SSIM, the named protocols of the field, and the table of a whole benchmark."""
 
 from aio.metrics.image import Window, psnr, ssim
-from aio.metrics.protocols import PROTOCOLS, Protocol, Score, find_protocol, input_name, sr_y
+from aio.metrics.named import PROTOCOLS, find_protocol, input_name, sr_y
+from aio.metrics.protocols import Protocol, Score, comparable
 from aio.metrics.table import Means, Row, ScoreTable
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Score",
     "ScoreTable",
     "Window",
+    "comparable",
     "find_protocol",
     "input_name",
     "psnr",

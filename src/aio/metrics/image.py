@@ -67,6 +67,20 @@ def ssim(
     Raises:
         InputError: an image is smaller than a window that must fit.
     """
+    return ssim_map(restored, clean, window, sample_covariance=sample_covariance, data_range=data_range).mean(
+        dim=(1, 2, 3)
+    )
+
+
+def ssim_map(
+    restored: Tensor,
+    clean: Tensor,
+    window: Window = "uniform",
+    *,
+    sample_covariance: bool = True,
+    data_range: float = 1.0,
+) -> Tensor:
+    """The map whose mean is `ssim`, `(B, C, H', W')`: as large as the images where the window is replicated."""
     restored, clean = _batches(restored, clean)
     kernel = _KERNELS[window]
     size = len(kernel.taps)
@@ -76,7 +90,7 @@ def ssim(
             f"SSIM with a {window} window needs images of at least {size} x {size}, got {height} x {width}"
         )
     unbias = _unbias(kernel) if sample_covariance else 1.0
-    return _ssim_map(restored, clean, kernel, unbias, data_range).mean(dim=(1, 2, 3))
+    return _ssim_map(restored, clean, kernel, unbias, data_range)
 
 
 def _ssim_map(r: Tensor, c: Tensor, kernel: _Kernel, unbias: float, data_range: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What each project measures, as data: crops, colour, rounding and the kind of SSIM, under one name per protocol.
+"""What a protocol is: crops, colour, rounding and the kind of SSIM.
 
 Scores of different protocols are different quantities: the same pair of images scores an SSIM of 0.59, 0.53 or 0.83.
 """
@@ -6,7 +6,7 @@ Scores of different protocols are different quantities: the same pair of images 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,9 +67,8 @@ class Protocol:
         return [self._score(self.measured(r), self.measured(c)) for r, c in zip(restored, clean, strict=True)]
 
     def input_scores(self, degraded: Tensor, clean: Tensor) -> list[Score]:
-        """As `scores`, of the degraded images; those of low resolution are enlarged by bicubic first."""
-        size = (clean.shape[-2], clean.shape[-1])
-        return self.scores(degraded if degraded.shape == clean.shape else bicubic(degraded, size), clean)
+        """As `scores`, of the degraded images as `comparable` makes them."""
+        return self.scores(comparable(degraded, clean), clean)
 
     def _score(self, restored: Tensor, clean: Tensor) -> Score:
         similarity = ssim(restored, clean, self.window, sample_covariance=self.sample_covariance)
@@ -106,6 +105,17 @@ class Protocol:
         return image[..., self.border : height - self.border, self.border : width - self.border]
 
 
+def comparable(degraded: Tensor, clean: Tensor) -> Tensor:
+    """`degraded (..., C, H, W)` in the channels and size of `clean`, to score and to show it.
+
+    Of the two views of a dual-pixel camera it is the mean, which is what the sensor gives without them; an image of low
+    resolution is enlarged by bicubic.
+    """
+    if degraded.shape[-3] == 2 * clean.shape[-3]:
+        degraded = degraded.unflatten(-3, (2, -1)).mean(-4)
+    return degraded if degraded.shape == clean.shape else bicubic(degraded, (clean.shape[-2], clean.shape[-1]))
+
+
 def luma(image: Tensor) -> Tensor:
     """`(..., 1, H, W)`: the studio-range luma of RGB `(..., 3, H, W)` in [0, 1]; one channel is returned as it is."""
     channels = image.shape[-3]
@@ -119,78 +129,3 @@ def luma(image: Tensor) -> Tensor:
 
 def _round_to_8_bit(image: Tensor) -> Tensor:
     return (image * 255).round() / 255
-
-
-def sr_y(scale: int) -> Protocol:
-    """The protocol of super-resolution by `scale`: as many pixels are cut from each side."""
-    return Protocol(
-        name="sr_y",
-        source="super-resolution: as restormer_y, after a border of `scale` pixels is cut",
-        border=scale,
-        y_channel=True,
-        quantise=True,
-        window="gaussian_padded",
-        sample_covariance=False,
-    )
-
-
-_ALL: Final = (
-    Protocol(name="aio", source="ours: the whole image at its own size, float RGB; scikit-image's default SSIM"),
-    Protocol(
-        name="promptir",
-        source="AirNet, PromptIR, AdaIR, DFPIR: as aio, after a centre crop to a multiple of 16",
-        crop_multiple=16,
-    ),
-    Protocol(
-        name="moce_ir",
-        source="MoCE-IR, QuReC: as promptir, with scikit-image's Gaussian SSIM",
-        crop_multiple=16,
-        window="gaussian",
-    ),
-    Protocol(
-        name="restormer_y",
-        source="the BasicSR within Restormer and NAFNet: luma of 8-bit images; Gaussian SSIM, borders replicated",
-        y_channel=True,
-        quantise=True,
-        window="gaussian_padded",
-        sample_covariance=False,
-    ),
-    Protocol(
-        name="matlab_y",
-        source="Restormer's and MPRNet's deraining tables, by their MATLAB script: luma rounded to 8 bit, classic SSIM",
-        y_channel=True,
-        quantise=True,
-        round_y=True,
-        window="gaussian",
-        sample_covariance=False,
-    ),
-    Protocol(
-        name="basicsr_rgb",
-        source="NAFNet and Restormer on GoPro: 8-bit RGB, SSIM with a Gaussian over the channels too, as MATLAB's",
-        quantise=True,
-        window="gaussian_3d",
-        sample_covariance=False,
-    ),
-    sr_y(scale=4),
-)
-PROTOCOLS: Final[dict[str, Protocol]] = {protocol.name: protocol for protocol in _ALL}
-
-
-def input_name(scale: int) -> str:
-    """What `Protocol.input_scores` scores."""
-    return "input" if scale == 1 else "bicubic"
-
-
-def find_protocol(name: str, *, scale: int = 1) -> Protocol:
-    """The protocol called `name`, for images that a net has enlarged by `scale`.
-
-    Raises:
-        InputError: there is none (the message lists those there are), or it crops the net's input, which leaves no
-            enlarged image whole.
-    """
-    if name not in PROTOCOLS:
-        raise InputError(f"unknown protocol {name!r}: choose from {', '.join(sorted(PROTOCOLS))}")
-    protocol = sr_y(scale) if name == "sr_y" else PROTOCOLS[name]
-    if scale > 1 and protocol.crop_multiple > 1:
-        raise InputError(f"protocol {name} is for images that keep their size: with {scale} times the size use sr_y")
-    return protocol

@@ -11,7 +11,8 @@ from aio.data.degradations._common import Range, draw
 from aio.data.degradations.rain import streak_layer
 
 _FARTHER = 0.55  # a layer's flakes relative to those of the layer before it
-_FALL = 2.5  # length of a flake's blur over its thickness
+_USUAL = 1.5  # radius
+_FALL = 4.0  # length of a flake's blur over its thickness
 
 
 def snow(
@@ -19,8 +20,8 @@ def snow(
     generator: torch.Generator,
     *,
     angle: Range = (-40.0, 40.0),
-    radius: Range = (1.2, 3.5),
-    density: Range = (1.0, 5.0),
+    radius: Range = (0.9, 2.4),
+    density: Range = (1.0, 6.0),
     opacity: Range = (0.5, 1.0),
     layers: tuple[int, int] = (2, 3),
     brightness: Range = (0.85, 1.0),
@@ -32,7 +33,7 @@ def snow(
     Args:
         angle: of the fall from the vertical, in degrees.
         radius: standard deviation of a flake's cross-section in the nearest layer, in pixels.
-        density: flakes per 1000 pixels in the nearest layer.
+        density: flakes per 1000 pixels in the nearest layer where their radius is 1.5; large ones are fewer.
         opacity: mean opacity at the centre of the nearest layer's flakes.
         layers: how many distances, both included; each is smaller, fainter and more numerous than the one before.
         brightness: s, how white the flakes are.
@@ -48,7 +49,7 @@ def snow(
             angle=math.radians(tilt),
             length=_FALL * spread * scale,
             thickness=spread * scale,
-            density=number / scale**2 / 1000,
+            density=number * (_USUAL / spread) / scale**2 / 1000,
             brightness=peak * scale**0.5,
         )
         clear = clear * (1 - flakes.clamp(0, 1))

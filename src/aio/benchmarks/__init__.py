@@ -1,0 +1,23 @@
+"""The field's benchmarks as data: test sets, the protocol of each, and what others scored by it."""
+
+from typing import Final
+
+from aio.benchmarks.all_in_one import AIO3, AIO5, CDD11
+from aio.benchmarks.local import DEMO, OWN
+from aio.benchmarks.single_task import SINGLE_TASK
+from aio.benchmarks.super_resolution import SUPER_RESOLUTION
+from aio.benchmarks.table import Benchmark, Column, Published, find
+
+__all__ = ["BENCHMARKS", "Benchmark", "Column", "Published", "find_benchmark"]
+
+_ALL = (DEMO, OWN, AIO3, AIO5, CDD11, *SINGLE_TASK, *SUPER_RESOLUTION)
+BENCHMARKS: Final = {benchmark.name: benchmark for benchmark in _ALL}
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark called `name`.
+
+    Raises:
+        InputError: there is none; the message lists those there are.
+    """
+    return find(name, BENCHMARKS)

@@ -1,0 +1,91 @@
+"""Who restores: a checkpoint's net or a classical method, described by plain data and opened in any process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aio.errors import InputError
+from aio.evaluation.baselines import BASELINES, ENLARGING, baseline
+from aio.nets.base import RestorationNet
+from aio.vocabulary import SCALES, Degradation
+from aio.weights import open_net, place
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        name: in the table, and of its folder.
+        checkpoint: a checkpoint, or None for the classical method of that name.
+        model: the checkpoint's preset, where the weights alone do not tell.
+        adapters: files of adapters beside the checkpoint.
+        fingerprint: of the contents of these files.
+    """
+
+    name: str
+    checkpoint: Path | None
+    model: str | None
+    adapters: tuple[Path, ...]
+    fingerprint: str
+
+    def scale(self, task: Degradation | None) -> int:
+        """How much larger its images are: the net's own scale; of a classical method that which `task` asks for."""
+        if self.checkpoint is None:
+            return SCALES.get(task, 1) if task else 1
+        return self.open("cpu", scale=1).scale
+
+    def open(self, device: str, *, scale: int) -> RestorationNet:
+        """The net, in eval mode on `device`; a classical method computes on the host, for images of `scale`.
+
+        Raises:
+            InputError: the checkpoint cannot be opened, or the device is not there.
+        """
+        if self.checkpoint is None:
+            return baseline(self.name, scale=scale)
+        return place(open_net(self.checkpoint, self.model, self.adapters), device)
+
+
+def methods_of(
+    checkpoints: Sequence[Path], baselines: Sequence[str], *, model: str | None, adapters: Sequence[str]
+) -> list[Method]:
+    """One for each checkpoint, then one for each classical method.
+
+    Raises:
+        InputError: there is none, a file is missing or a classical method unknown.
+    """
+    if not checkpoints and not baselines:
+        raise InputError("say what to measure: --checkpoint C ..., --baseline B ... or both")
+    files = tuple(Path(adapter) for adapter in adapters)
+    nets = [
+        Method(name, path, model, files, _fingerprint([path, *files], model or ""))
+        for name, path in zip(_names(checkpoints), checkpoints, strict=True)
+    ]
+    if unknown := set(baselines) - {*BASELINES, ENLARGING}:
+        raise InputError(f"--baseline {', '.join(sorted(unknown))}: choose from {', '.join((*BASELINES, ENLARGING))}")
+    return nets + [Method(name, None, None, (), name) for name in baselines]
+
+
+def _names(checkpoints: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart, without slashes: `runA-best`, or `best` alone."""
+    parts = [path.resolve().with_suffix("").parts[1:] for path in checkpoints]
+    for length in range(1, max((len(p) for p in parts), default=0) + 1):
+        names = ["-".join(p[-length:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    if parts:
+        raise InputError(f"--checkpoint {' '.join(map(str, checkpoints))}: one is named twice")
+    return []
+
+
+def _fingerprint(paths: Sequence[Path], model: str) -> str:
+    digest = hashlib.sha256(model.encode())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

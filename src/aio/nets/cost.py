@@ -1,0 +1,36 @@
+"""What a net costs: multiply-accumulates as fvcore counts them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from copy import deepcopy
+from typing import Final
+
+import torch
+
+from aio.nets.base import RestorationNet
+
+SIDE: Final = 256
+_TRACED: Final = 32
+
+
+def count_macs(net: RestorationNet, side: int = SIDE) -> int:
+    """Multiply-accumulates of one `side x side` image, as fvcore counts them (one MAC is one of its "flops").
+
+    Every operation here costs a constant or a constant per pixel, so two small images give the large one exactly.
+    """
+    small = max(net.multiple_of, _TRACED)
+    counted = [_traced_macs(net, size) for size in (small, 2 * small)]
+    return counted[0] + (counted[1] - counted[0]) * (side**2 - small**2) // (3 * small**2)
+
+
+def _traced_macs(net: RestorationNet, side: int) -> int:
+    traced = deepcopy(net).cpu().float().eval()
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)  # lists every uncounted activation otherwise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore stands on jit.trace, deprecated, which warns of every shape it reads
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(traced, torch.zeros(1, net.in_channels, side, side))
+        return int(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total())
