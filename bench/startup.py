@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 FILES = 100_000
+VAL = 10  # images of each side that validate
 SETS = {
     "derain": ("rainy/rain-{}.png", "gt/norain-{}.png"),
     "deblur": ("blur/{}.png", "sharp/{}.png"),
@@ -50,11 +51,13 @@ def plant(root: Path, count: int) -> None:
     """Writes that many images of 8 x 8 pixels in pairs."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    for task, sides in SETS.items():
-        for side in sides:
-            (root / "train" / task / side).parent.mkdir(parents=True)
-            for number in range(count // (2 * len(SETS))):
-                (root / "train" / task / side.format(number)).write_bytes(buffer.getvalue())
+    each = count // (2 * len(SETS))
+    for split, number in [("val", number) for number in range(VAL)] + [("train", n) for n in range(each - VAL)]:
+        for task, sides in SETS.items():
+            for side in sides:
+                file = root / split / task / side.format(number)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(buffer.getvalue())
 
 
 if __name__ == "__main__":

@@ -102,9 +102,7 @@ def test_batches_hold_both_views(data, tmp_path):
 def test_views_that_are_not_there_are_asked_for(data, plant):
     plant({"train/defocus/input": "a.png", "train/defocus/target": "a.png", "val/defocus/input": "b.png"}, root="dpdd")
     plant({"val/defocus/target": "b.png"}, root="dpdd")
-    with pytest.raises(
-        InputError, match=r"no train views of a dual-pixel camera for defocus; expected .*inputL"
-    ):
+    with pytest.raises(InputError, match=r"no train views of a dual-pixel camera for defocus; expected .*inputL"):
         data().setup()
     with pytest.raises(InputError, match="--trainset synthetic: both views"):
         data(trainset="synthetic").setup()

@@ -283,3 +283,22 @@ def test_quality_is_that_of_the_files_own_format_alone(tmp_path):
     Image.fromarray(PIXELS).save(buffer, "JPEG", quality=95)
     with Image.open(buffer) as expected:
         assert jpeg_facts(tmp_path / "back.jpg")[1:3] == (expected.quantization, 0)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("turned", [1, 6])
+def test_the_size_of_a_png_needs_no_pixels_but_sees_its_orientation(tmp_path, behind, turned):
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    path = tmp_path / "a.png"
+    Image.new("RGB", (5, 3)).save(path, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4])
+    without, chunk = content[:start] + content[end:], content[start:end]
+    if behind:
+        path.write_bytes(without[:-12] + chunk + without[-12:])
+    assert image_size(path) == ((3, 5) if turned == 1 else (5, 3))
+    data = without.index(b"IDAT") + 4
+    path.write_bytes(without[:data] + bytes(4) + without[data + 4 :])  # no pixel can be decoded
+    assert image_size(path) == (3, 5)

@@ -53,9 +53,6 @@ class SiddBlocks:
         )
         return noisy, clean
 
-    def two_views(self, index: int, generator: torch.Generator, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError("SIDD's blocks are for measuring")
-
 
 def find_file(root: Path, name: str) -> Path:
     """The file `name` anywhere below `root`.

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from aio.benchmarks import Benchmark, Column
@@ -30,6 +31,20 @@ Group = TypeVar("Group", Pair, Views)
 _NO_CACHE = 0  # each image is read once
 
 
+class Source(Protocol):
+    """What gives whole images: every `TaskSource` does."""
+
+    task: Degradation
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str: ...
+
+    def files(self) -> list[tuple[Path, ...]]: ...
+
+    def sample(self, index: int, generator: torch.Generator, patch_size: int | None) -> tuple[Tensor, Tensor]: ...
+
+
 @dataclass(frozen=True)
 class Item:
     """One image: `index` of `source`, in column `column` of the table, measured by `protocol`."""
@@ -37,7 +52,7 @@ class Item:
     column: str
     name: str
     protocol: str
-    source: TaskSource
+    source: Source
     index: int
 
     @property
@@ -155,7 +170,7 @@ def _found(benchmark: Benchmark, root: str | None, columns: Sequence[Column]) ->
 def _of_column(
     column: Column, benchmark: Benchmark, columns: Sequence[Column], found: Found, root: str | None
 ) -> list[Item]:
-    blocks: TaskSource | None = SiddBlocks(root=Path(root or "")) if column.blocks else None
+    blocks: Source | None = SiddBlocks(root=Path(root or "")) if column.blocks else None
     source = blocks or _source(column, benchmark, columns, found)
     if source is None:
         return []
@@ -202,7 +217,7 @@ def _synthesised(task: Degradation, photos: Sequence[Path], degrade: Degrade) ->
     return SynthesisedPairs(task=task, photos=photos, degrade=degrade, cache=DecodedCache(_NO_CACHE))
 
 
-def _items(source: TaskSource, column: str, protocol: str) -> list[Item]:
+def _items(source: Source, column: str, protocol: str) -> list[Item]:
     return [Item(column, source.name(index), protocol, source, index) for index in range(len(source))]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from PIL import ImageFile
@@ -17,6 +17,10 @@ from aio.images.halves import Reopen, byte_pairs, decoded, rawmode
 
 _COLOUR_TYPES: Final = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels; table 11.1
 _PAETH: Final = 4
+_SIGNATURE: Final = 8  # bytes
+_TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_PROFILES: Final = (b"Raw profile type", b"XML:com.adobe.xmp")
+_KEYWORD: Final = 32  # bytes of a text that are looked at
 _BLOCK: Final = 1 << 22  # bytes filtered at once
 
 
@@ -32,6 +36,20 @@ def deep_samples(reopen: Reopen) -> tuple[np.ndarray, ImageFile.ImageFile]:
         return decoded(image, "RGBA").copy().view(">u2").astype(np.uint16), image
     pairs, image = byte_pairs(reopen)
     return pairs.view(">u2")[..., 0].astype(np.uint16), image
+
+
+def may_be_turned(file: BinaryIO) -> bool:
+    """Whether any chunk could hold an orientation: told from the chunks' heads, so that no pixel is decoded.
+
+    The file stands anywhere afterwards.
+    """
+    file.seek(_SIGNATURE)
+    while len(head := file.read(8)) == 8:
+        (length,), kind, start = struct.unpack(">I", head[:4]), head[4:], file.tell()
+        if kind == b"eXIf" or (kind in _TEXTS and file.read(_KEYWORD).startswith(_PROFILES)):
+            return True
+        file.seek(start + length + 4)
+    return False
 
 
 def encode(

@@ -14,6 +14,7 @@ from aio.images.photo import Photo
 from aio.images.reading import check_ending, largest_in_ppm, read_photo
 
 _BITS_PER_SAMPLE: Final = 258  # TIFF 6.0
+_ORIENTATION: Final = 0x0112
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 
@@ -86,6 +87,8 @@ def image_size(path: Path) -> tuple[int, int]:
         image = identify(file)
         width, height = image.size
         check_pixels(path, width, height, MAX_PIXELS)
-        upright = image.format == "TIFF" or image.getexif().get(0x0112, 1) < 5
+        # Pillow decodes a PNG to look for an orientation behind the pixels.
+        never_turned = image.format == "TIFF" or (image.format == "PNG" and not png.may_be_turned(file))
+        upright = never_turned or image.getexif().get(_ORIENTATION, 1) < 5
         check_ending(image, file)
     return (height, width) if upright else (width, height)
