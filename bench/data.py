@@ -4,7 +4,8 @@ The reference reads as the all-in-one papers' code does (PromptIR and its kin; w
 both whole files with Pillow, cut them to multiples of 16, take a random crop through a PIL image, one of seven flips
 and rotations, NumPy noise where the task is noise, `ToTensor`. Where ours synthesises another degradation, the
 reference reads it as pairs: the same photographs, with degraded copies as PNG. Both run through a `DataLoader` in one
-process and one thread, in turns; of each turn's samples the clock is read, and medians are shown.
+process and one thread, in turns. Times are CPU time of the process, medians over the turns; the first pass, which
+decodes or maps every image, is shown by itself.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
     """Measures as `argv` says; see `aio evaluate --help`."""
     options = _parser().parse_args(argv)
     _check_words(options)
-    benchmark = find_benchmark(options.benchmark) if options.benchmark else None
+    benchmark = _benchmark(options.benchmark) if options.benchmark else None
 
     from aio.evaluation.methods import methods_of
     from aio.evaluation.report import report
@@ -45,6 +45,15 @@ def main(argv: Sequence[str]) -> None:
         folder = options.save_dir or Path(scratch)
         rows = {method.name: measure(method, plan, settings, folder / method.name) for method in methods}
         report(plan, rows, costs, benchmark=benchmark, measures=settings.measures, folder=options.save_dir)
+
+
+def _benchmark(name: str) -> Benchmark:
+    try:
+        return find_benchmark(name)
+    except InputError as error:
+        from aio.data.discovery import EXPECTED_TREE
+
+        raise InputError(f"{error}\nexpected in a tree like\n{EXPECTED_TREE}") from error
 
 
 def _check_words(options: argparse.Namespace) -> None:
@@ -64,17 +73,19 @@ def _check_words(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace, benchmark: Benchmark | None, methods: Sequence[Method]) -> Plan:
     from aio.evaluation.items import of_benchmark, of_clean_folders, of_folders
+    from aio.evaluation.methods import common_form
 
     if benchmark is not None:
-        return of_benchmark(benchmark, options.data_file_dir, only=_named(options), protocol=options.protocol)
+        _, gray = common_form(methods, None)
+        only = _named(options)
+        return of_benchmark(benchmark, options.data_file_dir, only=only, protocol=options.protocol, gray=gray)
     task = one_degradation(options.de_type) if options.de_type else None
-    scale = methods[0].scale(task)
+    scale, gray = common_form(methods, task)
     protocol = options.protocol or ("sr_y" if scale > 1 else "aio")
     if options.degraded_dir is not None:
         return of_folders(options.degraded_dir, options.clean_dir[0], task=task, scale=scale, protocol=protocol)
-    return of_clean_folders(
-        options.clean_dir, task=one_degradation(options.de_type), lr_kernel=options.lr_kernel, protocol=protocol
-    )
+    task = one_degradation(options.de_type)
+    return of_clean_folders(options.clean_dir, task=task, lr_kernel=options.lr_kernel, protocol=protocol, gray=gray)
 
 
 def _named(options: argparse.Namespace) -> list[Degradation]:

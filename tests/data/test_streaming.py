@@ -311,11 +311,15 @@ def test_a_chunk_that_is_missing_or_cut_off_is_named(stream, tmp_path):
 def test_a_manifest_that_is_missing_or_no_manifest_is_named(stream, tmp_path):
     assert is_stream(str(stream))
     assert is_stream("s3://bucket/stream")
+    (tmp_path / "index.json").write_text("{}")  # of some data set
     assert not is_stream(str(tmp_path))
     manifest = stream / MANIFEST
     written = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(written | {"format": "aio stream 0"}))
     with pytest.raises(InputError, match=rf"{manifest}: its format is 'aio stream 0'"):
+        streamed(stream, tmp_path).setup()
+    manifest.write_text(json.dumps(written | {"chunks": [["../chunk-0-0.bin", 1, 1]]}))
+    with pytest.raises(InputError, match=r"leads to another folder"):
         streamed(stream, tmp_path).setup()
     manifest.write_text("{")
     with pytest.raises(InputError, match=rf"{manifest}: expected the manifest of a stream"):

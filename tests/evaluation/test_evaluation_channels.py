@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from aio.benchmarks import find_benchmark
 from aio.colour import luma
@@ -66,3 +67,29 @@ def test_noise_of_a_gray_benchmark_falls_on_the_luma(plant):
     noise = luma(degraded) - luma(clean)
     expected = np.random.RandomState(0).normal(0, 25 / 255, (24, 32))
     np.testing.assert_allclose(noise[0].numpy(), expected, atol=1e-6)
+
+
+def test_sigma_is_of_the_luma_for_a_gray_net_on_any_folder(plant, tmp_path):
+    root = plant({"set": "a.png b.png"}, size=(64, 64))
+    for path in (root / "set").iterdir():  # away from black and white, where noise is clipped
+        Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(path)
+    words = ["--clean_dir", str(root / "set"), "--de_type", "denoise_15", "--save_dir", str(tmp_path / "out")]
+    main([*checkpoint("restormer_gray", tmp_path), *words])
+    with (tmp_path / "out" / "scores.csv").open() as file:
+        (before, _) = csv.DictReader(file)
+    assert float(before["psnr"]) == pytest.approx(20 * np.log10(255 / 15), abs=0.2)
+
+
+def test_gray_and_colour_nets_are_measured_apart(plant, tmp_path):
+    root = plant({"set": "a.png"})
+    gray, colour = (checkpoint(name, tmp_path)[1] for name in ("restormer_gray", "restormer"))
+    words = ["--clean_dir", str(root / "set"), "--de_type", "denoise_15"]
+    with pytest.raises(InputError, match=r"measure apart what takes other images: .*gray.*colour"):
+        main(["--checkpoint", gray, colour, *words])
+
+
+def test_indoor_and_outdoor_are_told_by_the_positions_beside_the_set(dpdd, tmp_path, capsys):
+    np.save(dpdd / "test" / "DPDD" / "indoor_labels.npy", np.array([2]))
+    plan = of_benchmark(find_benchmark("defocus"), str(dpdd))
+    assert [(item.column, item.name) for item in plan.items] == [("indoor", "2"), ("DPDD", "1"), ("DPDD", "2")]
+    assert "outdoor: 0 of 39 images; do not compare with published rows" in plan.notes

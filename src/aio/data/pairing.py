@@ -49,6 +49,20 @@ def partners_of(degraded: Iterable[Folder], clean: Folder) -> list[tuple[Path, P
     return named
 
 
+def rule_of(degraded: Path, clean: Path) -> str:
+    """By which rule of `pair_up` the two files became a pair, in words."""
+    ours, theirs = degraded.stem, clean.stem
+    if ours == theirs:
+        return "the same name"
+    if theirs == f"no{ours}":
+        return "rain-1 with norain-1"
+    if ours.startswith("blur") and theirs == f"gt{ours[4:]}":
+        return "blur_1 with gt_1"
+    if theirs in _partner_stems(ours):
+        return "the text before the first underscore" if theirs == ours.partition("_")[0] else "the low-resolution mark"
+    return "in sorted order, since no name fits"
+
+
 def pair_in_order(degraded: Folder, clean: Folder) -> list[Pair]:
     """The n-th image of one folder with the n-th of the other, whatever their names.
 

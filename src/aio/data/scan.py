@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,7 @@ def check_files(
     Raises:
         InputError: lists the first ten faults, each with its file and what was expected.
     """
-    groups = list(dict.fromkeys(samples))
+    groups = list({tuple(map(os.fspath, group)): group for group in samples}.values())  # a path hashes slowly
     parts = [groups[start : start + _AT_ONCE] for start in range(0, len(groups), _AT_ONCE)]
     with ThreadPoolExecutor() as pool:
         answers = pool.map(lambda part: _faults(part, smallest_side, hint, scale, size_of), parts)

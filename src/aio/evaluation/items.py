@@ -19,6 +19,7 @@ from aio.data.degradations import Degrade, Synthesis, restormer_noise
 from aio.data.demo import demo_photos
 from aio.data.discovery import EXPECTED_TREE, Found, Pair, Views, discover, pair_up
 from aio.data.dual_pixel import DualPixelPairs
+from aio.data.pairing import rule_of
 from aio.data.pairs import FolderPairs, SynthesisedPairs, TaskSource
 from aio.data.scan import check_files
 from aio.data.seeding import name_seed, seeded
@@ -95,16 +96,22 @@ class Plan:
 
 
 def of_benchmark(
-    benchmark: Benchmark, root: str | None, *, only: Sequence[Degradation] = (), protocol: str | None = None
+    benchmark: Benchmark,
+    root: str | None,
+    *,
+    only: Sequence[Degradation] = (),
+    protocol: str | None = None,
+    gray: bool = False,
 ) -> Plan:
     """The images of `benchmark` below `root`; of its degradations `only` those named, where some are.
 
-    They are measured by the benchmark's own protocols, or all by `protocol`.
+    They are measured by the benchmark's own protocols, or all by `protocol`. With `gray` noise falls on the luma.
 
     Raises:
         InputError: the root is missing or holds no image of it, or some files cannot be measured.
     """
-    columns = [column for column in benchmark.columns if not only or column.task in only]
+    chosen = (column for column in benchmark.columns if not only or column.task in only)
+    columns = [replace(column, gray=column.gray or gray) for column in chosen]
     if not columns:
         known = ", ".join(dict.fromkeys(column.task for column in benchmark.columns))
         raise InputError(f"--benchmark {benchmark.name} has no {', '.join(only)}: choose from {known}")
@@ -136,9 +143,12 @@ def of_folders(degraded: Path, clean: Path, *, task: Degradation | None, scale: 
     return _checked(_items(source, task or degraded.resolve().name, protocol), scale, [_how_paired(pairs)])
 
 
-def of_clean_folders(folders: Sequence[Path], *, task: Degradation, lr_kernel: str, protocol: str) -> Plan:
-    """The images of each folder, degraded on the way: a column for each folder."""
-    degrade = Synthesis(lr_kernels=(lr_kernel,)).degrade(task)  # type: ignore[arg-type]  # it refuses other names
+def of_clean_folders(
+    folders: Sequence[Path], *, task: Degradation, lr_kernel: str, protocol: str, gray: bool = False
+) -> Plan:
+    """The images of each folder, degraded on the way: a column for each folder. With `gray` noise falls on the luma."""
+    synthesis = Synthesis(lr_kernels=(lr_kernel,))  # type: ignore[arg-type]  # it refuses other names
+    degrade = synthesis.degrade(task, gray=gray)
     items = []
     for folder in folders:
         source = _synthesised(task, images_of(folder), degrade)
@@ -210,7 +220,7 @@ def _of_set(groups: Sequence[Group], where: str, *, alone: bool) -> list[Group]:
 def _degrade(column: Column) -> Degrade:
     if column.restormer_noise:
         return partial(restormer_noise, sigma=SIGMA[column.task], gray=column.gray)
-    return Synthesis().degrade(column.task)
+    return Synthesis().degrade(column.task, gray=column.gray)
 
 
 def _synthesised(task: Degradation, photos: Sequence[Path], degrade: Degrade) -> SynthesisedPairs:
@@ -231,4 +241,4 @@ def _checked(items: list[Item], scale: int, notes: list[str]) -> Plan:
 def _how_paired(pairs: Sequence[Pair]) -> str:
     (degraded, clean), shared = pairs[0], len({clean for _, clean in pairs})
     of = f"{len(pairs)} pairs" if shared == len(pairs) else f"{len(pairs)} degraded images of {shared} clean ones"
-    return f"{of}; the first: {degraded.name} <-> {clean.name}"
+    return f"{of}, by {rule_of(degraded, clean)}: {degraded.name} <-> {clean.name}, ..."

@@ -6,12 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aio.errors import InputError
 from aio.evaluation.baselines import BASELINES, ENLARGING, baseline
 from aio.nets.base import RestorationNet
 from aio.vocabulary import SCALES, Degradation
 from aio.weights import open_net, place
+
+
+class Form(NamedTuple):
+    """Which images a method takes: how much larger the clean ones are, and whether it sees their luma alone."""
+
+    scale: int
+    gray: bool
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,6 @@ class Method:
     adapters: tuple[Path, ...]
     fingerprint: str
 
-    def scale(self, task: Degradation | None) -> int:
-        """How much larger its images are: the net's own scale; of a classical method that which `task` asks for."""
-        if self.checkpoint is None:
-            return SCALES.get(task, 1) if task else 1
-        return self.open("cpu", scale=1).scale
-
     def open(self, device: str, *, scale: int) -> RestorationNet:
         """The net, in eval mode on `device`; a classical method computes on the host, for images of `scale`.
 
@@ -47,6 +49,22 @@ class Method:
         if self.checkpoint is None:
             return baseline(self.name, scale=scale)
         return place(open_net(self.checkpoint, self.model, self.adapters), device)
+
+
+def common_form(methods: Sequence[Method], task: Degradation | None) -> Form:
+    """The form of all nets among `methods`; without a net, that which `task` asks for.
+
+    Raises:
+        InputError: they differ, so that no images are for all of them.
+    """
+    nets = {method.name: method.open("cpu", scale=1) for method in methods if method.checkpoint}
+    forms = {name: Form(net.scale, net.in_channels == 1) for name, net in nets.items()}
+    if len(set(forms.values())) > 1:
+        listed = ", ".join(
+            f"{name} ({form.scale} x, {'gray' if form.gray else 'colour'})" for name, form in forms.items()
+        )
+        raise InputError(f"--checkpoint: measure apart what takes other images: {listed}")
+    return next(iter(forms.values()), Form(SCALES.get(task, 1) if task else 1, gray=False))
 
 
 def methods_of(

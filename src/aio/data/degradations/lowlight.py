@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aio.data.degradations._common import Range, draw, draw_log, power, to_8_bit, to_linear, to_srgb
+from aio.data.degradations._common import Range, draw, draw_log, to_8_bit, to_linear, to_srgb
 
 
 def low_light(
@@ -37,14 +37,14 @@ def low_light(
         blue: its g.
         quantise: rounds to 8 bit, which hides most of the dark in LOL-v1.
     """
-    (curve,) = draw(generator, gamma)
+    (power,) = draw(generator, gamma)
     light, photon, sigma = draw_log(generator, exposure, shot, read)
     channels = len(image)
     tints = torch.tensor(draw(generator, *[cast] * channels), device=image.device).view(-1, 1, 1)
     of_red, of_blue = draw(generator, red, blue)
     balance = [of_red, 1.0, of_blue] if channels == 3 else [1.0] * channels
     gains = torch.tensor(balance, device=image.device).view(-1, 1, 1)
-    dark = power(to_linear(image), curve) * (light * tints)
+    dark = to_linear(image) ** power * (light * tints)
     deviation = (dark * (photon * gains) + (sigma * gains) ** 2).sqrt()
     noise = torch.randn(image.shape, generator=generator, device=image.device)
     result = to_srgb(dark + deviation * noise)

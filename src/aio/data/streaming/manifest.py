@@ -16,7 +16,7 @@ from aio.data.found import as_rows, from_rows
 from aio.errors import InputError
 from aio.vocabulary import Degradation
 
-# Names that end so litdata fetches by boto3: obstore's runtime would not survive the fork of loader workers.
+# litdata fetches names that end so by boto3 from S3: obstore's runtime would not survive the fork of loader workers.
 MANIFEST: Final = "stream.index.json"
 INDEX: Final = "index.json"  # litdata's own
 FORMAT: Final = "aio stream 1"
@@ -93,6 +93,8 @@ class Manifest:
             if fields["format"] != FORMAT:
                 raise InputError(f"{name}: its format is {fields['format']!r}, expected {FORMAT!r}; write it anew")
             chunks = [Chunk(*row) for row in fields["chunks"]]
+            if any(Path(chunk.file).name != chunk.file for chunk in chunks):
+                raise ValueError("a chunk's name leads to another folder")
             paths = [Path(path) for path in fields["paths"]]
             return cls(chunks, paths, fields["sizes"], from_rows(fields["found"], paths))
         except InputError:
@@ -114,5 +116,8 @@ def _clean_sides(pairs: Mapping[Degradation, Sequence[Pair]]) -> list[Path]:
 
 
 def is_stream(location: str) -> bool:
-    """Whether `location` is a URL, or a folder that was written as a stream."""
-    return "://" in location or any((Path(location) / name).is_file() for name in (MANIFEST, INDEX))
+    """Whether `location` is a URL, or a folder that was written as a stream, even if it has lost its manifest."""
+    folder = Path(location)
+    if "://" in location or (folder / MANIFEST).is_file():
+        return True
+    return (folder / INDEX).is_file() and any(folder.glob("chunk-*.bin"))
