@@ -11,13 +11,13 @@ import os
 import zlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from aio import vocabulary
 from aio.data.discovery import Found, discover
-from aio.data.found import as_rows, from_rows
+from aio.data.found import as_arrays, from_arrays
 from aio.data.packed import Packed, read_packed, write_packed
 from aio.data.sources import Split
 from aio.data.store import FOLDER
@@ -48,10 +48,9 @@ class FileIndex:
         self._names = list(read_tree(root).names())
         prefix = os.fspath(root / "_")[:-1]
         self._row = {prefix + name: row for row, name in enumerate(self._names)}
-        about = [os.stat(path) for path in self._row]  # noqa: PTH116, a Path for each costs more than its stat
-        self._times = np.array([(a.st_size, a.st_mtime_ns) for a in about], np.int64).reshape(-1, 2)
-        self._sizes = [(0, 0)] * len(about)  # where nothing is known
-        self._answers: dict[str, Any] = {}
+        self._times = np.fromiter(map(_times, self._row), (np.int64, 2), len(self._row))
+        self._sizes = np.zeros((len(self._row), 2), np.int32)  # where nothing is known
+        self._answers: dict[str, dict[str, np.ndarray]] = {}
         self._recall()
 
     def __len__(self) -> int:
@@ -66,10 +65,11 @@ class FileIndex:
         row = self._row.get(os.fspath(path))
         if row is None:
             return image_size(path)
-        if not self._sizes[row][0]:
-            self._sizes[row] = image_size(path)
+        height, width = self._sizes[row].tolist()
+        if not height:
+            height, width = self._sizes[row] = image_size(path)
             self.learnt += 1
-        return self._sizes[row]
+        return height, width
 
     def discover(self, tasks: Collection[Degradation]) -> dict[Split, Found]:
         """As `aio.data.discovery.discover` of the root.
@@ -79,10 +79,10 @@ class FileIndex:
         """
         key = repr((list(tasks), os.fspath(self.root.resolve()), _code()))
         if key in self._answers:
-            return from_rows(self._answers[key], [Path(path) for path in self._row])
+            return from_arrays(self._answers[key], [Path(path) for path in self._row])
         found = discover(self.root, tasks)
         try:
-            answer = as_rows(found, self._row)
+            answer = as_arrays(found, self._row)
         except KeyError:  # a file that came after the listing
             return found
         self._answers = dict([*self._answers.items(), (key, answer)][-_KEPT:])
@@ -103,8 +103,10 @@ class FileIndex:
             OSError: the folder cannot be written to.
         """
         names = np.frombuffer(b"\0".join(map(os.fsencode, self._names)), np.uint8)
-        sizes = np.array(self._sizes, np.int64).reshape(-1, 2)
-        packed = Packed({"answers": self._answers}, {"names": names, "times": self._times, "sizes": sizes})
+        arrays = {"names": names, "times": self._times, "sizes": self._sizes}
+        for number, answer in enumerate(self._answers.values()):
+            arrays |= {f"{number}/{name}": rows for name, rows in answer.items()}
+        packed = Packed({"questions": list(self._answers)}, arrays)
         write_packed(self.folder / FILES, _MAGIC, packed)
         self.learnt = 0
 
@@ -116,14 +118,24 @@ class FileIndex:
             return
         if packed is None or not len(packed.arrays["times"]):
             return
-        names = os.fsdecode(packed.arrays["names"].tobytes()).split("\0")
-        times, sizes = packed.arrays["times"], list(map(tuple, packed.arrays["sizes"].tolist()))
+        names = os.fsdecode(packed.arrays.pop("names").tobytes()).split("\0")
+        times, sizes = packed.arrays.pop("times"), packed.arrays.pop("sizes")
         if names == self._names and np.array_equal(times, self._times):
-            self._sizes, self._answers = sizes, packed.header["answers"]
+            self._sizes = sizes
+            self._answers = {question: {} for question in packed.header["questions"]}
+            for name, rows in packed.arrays.items():
+                number, _, what = name.partition("/")
+                self._answers[packed.header["questions"][int(number)]][what] = rows
             return
-        known = dict(zip(zip(names, map(tuple, times.tolist()), strict=True), sizes, strict=True))
-        now = zip(self._names, map(tuple, self._times.tolist()), strict=True)
-        self._sizes = [known.get(entry, (0, 0)) for entry in now]
+        known = {(name, *stamp): row for row, (name, stamp) in enumerate(zip(names, times.tolist(), strict=True))}
+        now = zip(self._names, self._times.tolist(), strict=True)
+        found = np.array([known.get((name, *stamp), -1) for name, stamp in now], np.int64)
+        self._sizes[found >= 0] = sizes[found[found >= 0]]
+
+
+def _times(path: str) -> tuple[int, int]:
+    about = os.stat(path)  # noqa: PTH116, a Path for each costs more than its stat
+    return about.st_size, about.st_mtime_ns
 
 
 def _code() -> int:
