@@ -229,6 +229,13 @@ def test_other_batches_from_the_end_of_an_epoch_on(short_fit, tmp_path):
     assert [(epoch, place) for epoch, place, *_ in resumed] == [(1, place) for place in range(4)]
 
 
+def test_workers_begin_with_the_epoch_that_is_next(whole, short_fit, tmp_path):
+    """They would read the first epoch again if they began when the training counts its steps."""
+    words = [*short_fit, *WORDS, "--num_workers", "2", "--trainer.limit_val_batches", "0", "--ckpt_dir", str(tmp_path)]
+    fit(*words, "--epochs", "1")
+    assert fit(*words, "--resume_from", "last") == whole[1][8:]
+
+
 def test_what_was_logged_after_the_checkpoint_is_logged_once(half):
     """The step after which it stopped is in the file; a resumed run takes it out."""
     assert [int(row["step"]) for row in logged(half)] == [0, 1, 2, 3]

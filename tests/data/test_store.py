@@ -116,7 +116,7 @@ def test_workers_divide_the_memory():
     assert DecodedCache(800, sharers=4).limit_bytes == 200
     assert DecodedCache(800, sharers=0).limit_bytes == 800
     module = RestorationData(num_workers=2)
-    assert 2 * module._cache.limit_bytes == DecodedCache().limit_bytes
+    assert 2 * module._supply.cache.limit_bytes == DecodedCache().limit_bytes
 
 
 def test_which_files_are_missing(plant):
@@ -175,7 +175,7 @@ def batches_of(root, folder, workers):
         num_workers=workers,
     )
     module.setup()
-    assert (module._cache.store is None) == (folder is None)
+    assert (module._supply.cache.store is None) == (folder is None)
     return [*module.train_dataloader(), *module.val_dataloader()], module
 
 
@@ -187,7 +187,7 @@ def test_same_training_with_and_without_it(plant, tmp_path):
     expected, _ = batches_of(root, None, 0)
     for workers in (0, 1, 2):
         batches, module = batches_of(root, str(tmp_path / "store"), workers)
-        assert len(module._cache) == 0  # nothing was decoded
+        assert len(module._supply.cache) == 0  # nothing was decoded
         for batch, other in zip(batches, expected, strict=True):
             assert batch["name"] == other["name"]
             assert torch.equal(batch["degraded"], other["degraded"])

@@ -15,30 +15,23 @@ import torch
 from torch.utils.data import DataLoader
 
 from aio.colour import luma
-from aio.data.cache import DecodedCache
-from aio.data.degradations import Degrade, Synthesis, needs_depth
-from aio.data.demo import demo_photos
-from aio.data.depth import DepthPairs, depth_maps
-from aio.data.discovery import EXPECTED_TREE, Found, Split
-from aio.data.dual_pixel import DualPixelPairs
+from aio.data.degradations import Degrade, Synthesis
+from aio.data.discovery import Split
 from aio.data.loader import TrainingLoader
-from aio.data.local import LocalFiles
 from aio.data.mixture import EpochSampler, Mixture, ShardSampler, largest_remainder
 from aio.data.on_device import degrade_batch
-from aio.data.pairs import FolderPairs, SynthesisedPairs, TaskSource
+from aio.data.pairs import TaskSource
 from aio.data.samples import TrainingSet, WholeImages
 from aio.data.scan import check_files
 from aio.data.shares import Shares, patch_size_per_task
-from aio.data.streaming import Stream, StreamCache, is_stream
+from aio.data.streaming import StreamCache
+from aio.data.supply import Supply, Trainset
 from aio.errors import InputError
-from aio.images import image_size, read_samples
 from aio.vocabulary import SCALES, Degradation, expand
 
 _WORKERS: Final = min(4, os.cpu_count() or 1)
 _SYNTHESIS: Final = Synthesis()
 _STREAM_CACHE: Final = StreamCache()
-_VIEWS_TREE: Final = "ROOT/{train,val}/defocus/{inputC,inputL,inputR,target}/*.png"
-Trainset = Literal["demo", "synthetic", "paired", "mixed", "pooled"]
 DegradeOn = Literal["loader", "device", "auto"]
 
 
@@ -141,7 +134,7 @@ class RestorationData(L.LightningDataModule):
         self.batch_size, self.patch_size = batch_size, patch_size
         self.patch_sizes = patch_size_per_task(self.tasks, patch_sizes or {}, scale=self.scale)
         self.pad_small = pad_small
-        self.synthesis, self.num_workers, self.seed = synthesis, num_workers, seed
+        self.num_workers, self.seed = num_workers, seed
         self.val_images, self.val_size = val_images, val_size
         self.second_view, self.gray, self.dual_pixel = False, False, False
         self._training = _Training(self.tasks, batch_size, patch_size)
@@ -149,14 +142,15 @@ class RestorationData(L.LightningDataModule):
             raise InputError(f"--data.degrade_on {degrade_on}: choose from {', '.join(get_args(DegradeOn))}")
         self.degrade_on: DegradeOn = degrade_on
         self._degrades: list[Degrade | None] = []
-        self._stream = Stream(data_file_dir, stream_cache) if data_file_dir and is_stream(data_file_dir) else None
-        self._local = LocalFiles(self.root, cache_dir) if self.root and not self._stream else None
-        self._cache = DecodedCache(
+        self._supply = Supply(
+            tasks=self.tasks,
+            data_file_dir=data_file_dir,
+            cache_dir=cache_dir,
+            trainset=self.trainset,
+            synthesis=synthesis,
+            stream_cache=stream_cache,
             sharers=num_workers,
-            store=self._local.store if self._local else None,
-            read=self._stream.read if self._stream else read_samples,
         )
-        self._found: dict[Split, Found] | None = None
         self._sources: dict[Split, list[TaskSource]] = {}
 
     def sources(self, split: Split) -> list[TaskSource]:
@@ -166,22 +160,19 @@ class RestorationData(L.LightningDataModule):
             InputError: a folder, partner or image is missing, unreadable or too small.
         """
         if split not in self._sources:
-            found = self._find()[split]
-            sources = [source for task in self.tasks for source in self._sources_of(task, split, found)]
+            sources = self._supply.sources(split, gray=self.gray, dual_pixel=self.dual_pixel)
             sides = {source: self._smallest_side(source, split) for source in sources}
-            known = self._stream or self._local
-            size_of = known.size_of if known else image_size
             for side, hint in sorted(set(sides.values())):
                 files = [files for source in sources if sides[source] == (side, hint) for files in source.files()]
-                check_files(files, smallest_side=side, hint=hint, scale=self.scale, size_of=size_of)
+                check_files(files, smallest_side=side, hint=hint, scale=self.scale, size_of=self._supply.size_of)
             self._sources[split] = sources
         return self._sources[split]
 
     def setup(self, stage: str | None = None) -> None:
         """Finds and checks every file, so that a fault shows before training."""
         files = [path for split in get_args(Split) for source in self.sources(split) for path in chain(*source.files())]
-        if self._local:
-            self._local.settle(files)
+        if self._supply.local:
+            self._supply.local.settle(files)
 
     def train_on(self, *, tasks: Sequence[Degradation] | None, batch_size: int | None, patch_size: int | None) -> None:
         """What the next training loader gives; None is what the constructor said."""
@@ -289,12 +280,13 @@ class RestorationData(L.LightningDataModule):
             for task, quota in self._quotas(list(of_task)).items()
         }
         quotas = [next(parts[source.task]) for source in sources]
+        stream = self._supply.stream
         return Mixture(
             sizes=[len(source) for source in sources],
             weights=quotas,
             length=sum(quotas),
             seed=self.seed,
-            places=[self._stream.places(source.files()) for source in sources] if self._stream else None,
+            places=[stream.places(source.files()) for source in sources] if stream else None,
         )
 
     def _batches_done(self) -> int:
@@ -323,45 +315,6 @@ class RestorationData(L.LightningDataModule):
         if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
             raise InputError("RestorationData shards by itself: build the Trainer with use_distributed_sampler=False")
         return trainer.global_rank, trainer.world_size
-
-    def _find(self) -> dict[Split, Found]:
-        known = self._stream or self._local
-        if known is None:
-            return {"train": Found(clean=demo_photos("train")), "val": Found(clean=demo_photos("val"))}
-        if self._found is None:
-            self._found = known.found(self.tasks)
-        return self._found
-
-    def _sources_of(self, task: Degradation, split: Split, found: Found) -> list[TaskSource]:
-        """The pairs of `task` or what is synthesised for it; both, where they are pooled; or the pairs of two views."""
-        if self.dual_pixel:
-            return [self._with_views(task, split, found)]
-        pairs = [] if self.trainset in ("demo", "synthetic") else found.pairs.get(task, [])
-        sources: list[TaskSource] = [FolderPairs(task=task, pairs=pairs, cache=self._cache)] if pairs else []
-        if not pairs or (self.trainset == "pooled" and split == "train" and found.clean):
-            sources.append(self._synthesised(task, split, found))
-        return sources
-
-    def _with_views(self, task: Degradation, split: Split, found: Found) -> TaskSource:
-        if self.trainset not in ("paired", "mixed"):
-            raise InputError(f"--trainset {self.trainset}: both views of a dual-pixel camera are files, choose paired")
-        if not (views := found.views.get(task)):
-            raise InputError(f"{self.root}: no {split} views of a dual-pixel camera for {task}; expected {_VIEWS_TREE}")
-        return DualPixelPairs(task=task, views=views, cache=self._cache)
-
-    def _synthesised(self, task: Degradation, split: Split, found: Found) -> TaskSource:
-        if (self.trainset == "paired" and not _without_pairs(task)) or not found.clean:
-            kind = "clean photographs" if _without_pairs(task) else "pairs"
-            raise InputError(f"{self.root}: no {split} {kind} for {task}; expected\n{EXPECTED_TREE}")
-        degrade = self.synthesis.degrade(task, gray=self.gray)
-        if needs_depth(degrade) and (depths := depth_maps(found.clean)):
-            return DepthPairs(task=task, photos=found.clean, degrade=degrade, cache=self._cache, depths=depths)
-        return SynthesisedPairs(task=task, photos=found.clean, degrade=degrade, cache=self._cache)
-
-
-def _without_pairs(task: Degradation) -> bool:
-    """Whether the field trains `task` on photographs degraded on the way."""
-    return task in ("clean", "jpeg", "realworld", *SCALES) or (task.startswith("denoise") and task != "denoise_real")
 
 
 def _one_scale(tasks: Sequence[Degradation]) -> int:

@@ -61,8 +61,8 @@ def fill_store(root: Path, *, out: Path | None = None, processes: int | None = N
         index = FileIndex(root, folder)
         sizes, faults = image_sizes(files, index.image_size)
         index.save()
-        held = {row["key"].tobytes() for row in kept}
-        jobs = [file for file in sizes if key_of(file.name).tobytes() not in held]
+        held = set(kept[["key", "check"]].tolist())
+        jobs = [file for file in sizes if key_of(file.name) not in held]
         need_room(folder, sum(3 * math.prod(sizes[file]) * sample_bytes(file.path) for file in jobs))
         try:
             faults += _faults(_decode, jobs, processes, begin=_open_part, args=(folder,))

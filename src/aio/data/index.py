@@ -11,13 +11,13 @@ import os
 import zlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from aio import vocabulary
 from aio.data.discovery import Found, discover
-from aio.data.found import as_arrays, from_arrays
+from aio.data.found import as_rows, from_rows
 from aio.data.packed import Packed, read_packed, write_packed
 from aio.data.sources import Split
 from aio.data.store import FOLDER
@@ -50,7 +50,7 @@ class FileIndex:
         self._row = {prefix + name: row for row, name in enumerate(self._names)}
         self._times = np.fromiter(map(_times, self._row), (np.int64, 2), len(self._row))
         self._sizes = np.zeros((len(self._row), 2), np.int32)  # where nothing is known
-        self._answers: dict[str, dict[str, np.ndarray]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
         self._recall()
 
     def __len__(self) -> int:
@@ -79,10 +79,10 @@ class FileIndex:
         """
         key = repr((list(tasks), os.fspath(self.root.resolve()), _code()))
         if key in self._answers:
-            return from_arrays(self._answers[key], [Path(path) for path in self._row])
+            return from_rows(self._answers[key], [Path(path) for path in self._row])
         found = discover(self.root, tasks)
         try:
-            answer = as_arrays(found, self._row)
+            answer = as_rows(found, self._row)
         except KeyError:  # a file that came after the listing
             return found
         self._answers = dict([*self._answers.items(), (key, answer)][-_KEPT:])
@@ -104,10 +104,7 @@ class FileIndex:
         """
         names = np.frombuffer(b"\0".join(map(os.fsencode, self._names)), np.uint8)
         arrays = {"names": names, "times": self._times, "sizes": self._sizes}
-        for number, answer in enumerate(self._answers.values()):
-            arrays |= {f"{number}/{name}": rows for name, rows in answer.items()}
-        packed = Packed({"questions": list(self._answers)}, arrays)
-        write_packed(self.folder / FILES, _MAGIC, packed)
+        write_packed(self.folder / FILES, _MAGIC, Packed({"answers": self._answers}, arrays))
         self.learnt = 0
 
     def _recall(self) -> None:
@@ -118,14 +115,10 @@ class FileIndex:
             return
         if packed is None or not len(packed.arrays["times"]):
             return
-        names = os.fsdecode(packed.arrays.pop("names").tobytes()).split("\0")
-        times, sizes = packed.arrays.pop("times"), packed.arrays.pop("sizes")
+        names = os.fsdecode(packed.arrays["names"].tobytes()).split("\0")
+        times, sizes = packed.arrays["times"], packed.arrays["sizes"]
         if names == self._names and np.array_equal(times, self._times):
-            self._sizes = sizes
-            self._answers = {question: {} for question in packed.header["questions"]}
-            for name, rows in packed.arrays.items():
-                number, _, what = name.partition("/")
-                self._answers[packed.header["questions"][int(number)]][what] = rows
+            self._sizes, self._answers = sizes, packed.header["answers"]
             return
         known = {(name, *stamp): row for row, (name, stamp) in enumerate(zip(names, times.tolist(), strict=True))}
         now = zip(self._names, self._times.tolist(), strict=True)

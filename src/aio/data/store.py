@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,8 @@ INDEX: Final = "pixels.index"
 _MAGIC: Final = b"aio pixels 1\n"
 ROW: Final = np.dtype(
     [
-        ("key", "<u8", 2),  # of the path below the root
+        ("key", "<u8"),  # of the path below the root: 64 bits, and 64 more
+        ("check", "<u8"),
         ("size", "<i8"),  # of the source file in bytes
         ("mtime", "<i8"),  # of the source file in nanoseconds
         ("offset", "<i8"),
@@ -34,12 +36,14 @@ ROW: Final = np.dtype(
         ("crc", "<u8"),  # of the pixels
     ]
 )
+STAMP: Final = ["key", "check", "size", "mtime"]  # what says that a row is of a file as it is now
 _UNKNOWN, _FRESH, _STALE = range(3)
 
 
-def key_of(name: str) -> np.ndarray:
-    """128 bits of a path below the root, `(2,)` uint64."""
-    return np.frombuffer(hashlib.blake2b(os.fsencode(name), digest_size=16).digest(), "<u8")
+def key_of(name: str) -> tuple[int, int]:
+    """128 bits of a path below the root: `key` and `check` of its row."""
+    key, check = struct.unpack("<QQ", hashlib.blake2b(os.fsencode(name), digest_size=16).digest())
+    return key, check
 
 
 def pixels_file(folder: Path, part: int) -> Path:
@@ -53,7 +57,7 @@ def row_bytes(rows: np.ndarray | np.void) -> np.ndarray:
 
 def write_index(folder: Path, rows: np.ndarray) -> None:
     """Makes `rows` what readers find, at once."""
-    ordered = rows[np.argsort(rows["key"][:, 0], kind="stable")]
+    ordered = rows[np.argsort(rows["key"], kind="stable")]
     write_packed(folder / INDEX, _MAGIC, Packed({"images": len(rows)}, {"rows": ordered}))
 
 
@@ -92,7 +96,7 @@ class DecodedStore:
             rows = np.empty(0, ROW)
             self.faults.append(str(error))
         self._rows = rows[self._is_whole(rows)]
-        self._keys = np.ascontiguousarray(self._rows["key"][:, 0])
+        self._keys = np.ascontiguousarray(self._rows["key"])
         self._state = np.zeros(len(self._rows), np.uint8)
 
     def __len__(self) -> int:
@@ -103,7 +107,7 @@ class DecodedStore:
         found = self._find(path)
         if found is None:
             return None
-        _, _, _, offset, height, width, part, depth, _ = self._rows[found].tolist()
+        _, _, _, _, offset, height, width, part, depth, _ = found
         return np.frombuffer(self._maps[part], f"<u{depth}", height * width * 3, offset).reshape(height, width, 3)
 
     def __getitem__(self, path: Path) -> np.ndarray:
@@ -115,9 +119,8 @@ class DecodedStore:
 
     def missing(self, stamps: Iterable[tuple[str, int, int]]) -> list[str]:
         """Of files given by name below the root, size and modification time in nanoseconds, those not served."""
-        columns = zip(self._rows["key"], self._rows["size"].tolist(), self._rows["mtime"].tolist(), strict=True)
-        held = {(key.tobytes(), size, mtime) for key, size, mtime in columns}
-        return [name for name, size, mtime in stamps if (key_of(name).tobytes(), size, mtime) not in held]
+        held = set(self._rows[STAMP].tolist())
+        return [name for name, size, mtime in stamps if (*key_of(name), size, mtime) not in held]
 
     def _is_whole(self, rows: np.ndarray) -> np.ndarray:
         """Which of `rows` lie within their files."""
@@ -134,17 +137,21 @@ class DecodedStore:
             whole &= ~beyond
         return whole
 
-    def _find(self, path: Path) -> int | None:
+    def _find(self, path: Path) -> tuple[int, ...] | None:
+        """The row of `path`."""
         name = os.fspath(path)
         if not name.startswith(self._prefix):
             return None
-        key = key_of(name.removeprefix(self._prefix))
-        at = int(np.searchsorted(self._keys, key[0]))
-        if at == len(self._rows) or (self._rows["key"][at] != key).any():
+        key, check = key_of(name.removeprefix(self._prefix))
+        at = self._keys.searchsorted(np.uint64(key))
+        if at == len(self._rows):
+            return None
+        row = self._rows[at].tolist()
+        if row[:2] != (key, check):
             return None
         if self._state[at] == _UNKNOWN:
-            self._state[at] = _FRESH if _is_fresh(path, self._rows[at]) else _STALE
-        return at if self._state[at] == _FRESH else None
+            self._state[at] = _FRESH if _is_fresh(path, *row[2:4]) else _STALE
+        return row if self._state[at] == _FRESH else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "root": self.root}
@@ -153,12 +160,12 @@ class DecodedStore:
         self.__init__(**state)  # type: ignore[misc]
 
 
-def _is_fresh(path: Path, row: np.void) -> bool:
+def _is_fresh(path: Path, size: int, mtime: int) -> bool:
     try:
         now = path.stat()
     except OSError:
         return False
-    return bool(now.st_size == row["size"] and now.st_mtime_ns == row["mtime"])
+    return (now.st_size, now.st_mtime_ns) == (size, mtime)
 
 
 def _mapped(file: Path) -> mmap.mmap | None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from aio.data.imagefiles import ImageFile
 from aio.data.parallel import progress_bar
-from aio.data.store import ROW, key_of, pixels_file, read_index, row_bytes, write_index
+from aio.data.store import ROW, STAMP, key_of, pixels_file, read_index, row_bytes, write_index
 from aio.errors import InputError
 
 _ALIGNMENT: Final = 64
@@ -39,7 +39,8 @@ class Part:
         pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
         offset = -(-os.fstat(self._pixels).st_size // _ALIGNMENT) * _ALIGNMENT
         row = np.zeros((), ROW)
-        row["key"], row["size"], row["mtime"] = key_of(file.name), file.size, file.mtime
+        row["key"], row["check"] = key_of(file.name)
+        row["size"], row["mtime"] = file.size, file.mtime
         row["offset"], row["part"], row["crc"] = offset, self.number, zlib.crc32(pixels.data)
         row["height"], row["width"], row["depth"] = *pixels.shape[:2], pixels.itemsize
         _write(self._pixels, pixels.data.cast("B"), offset)
@@ -68,19 +69,19 @@ def sound_rows(folder: Path, files: Sequence[ImageFile], *, verify: bool) -> np.
 
     What the index does not name is compared with its checksum; with `verify`, everything is.
     """
-    wanted = {_identity(key_of(file.name), file.size, file.mtime) for file in files}
+    wanted = {(*key_of(file.name), file.size, file.mtime) for file in files}
     trusted = set() if verify else {row.tobytes() for row in _indexed_rows(folder)}
-    found: dict[bytes, np.void] = {}
+    found: dict[tuple[int, ...], np.void] = {}
     written = written_rows(folder)
     lengths = {part: _length(pixels_file(folder, part)) for part in written}
     with progress_bar() as bar:
         total = sum(map(len, written.values()))
         for row in bar.track(itertools.chain(*written.values()), total=total, description="looking at what is there"):
-            identity = _identity(row["key"], row["size"], row["mtime"])
-            if identity not in wanted or identity in found or not _lies_within(row, lengths):
+            stamp = row[STAMP].item()
+            if stamp not in wanted or stamp in found or not _lies_within(row, lengths):
                 continue
             if row.tobytes() in trusted or _crc(folder, row) == row["crc"]:
-                found[identity] = row
+                found[stamp] = row
     return np.array(list(found.values()), ROW)
 
 
@@ -93,10 +94,6 @@ def seal(folder: Path, rows: np.ndarray) -> None:
         finally:
             os.close(handle)
     write_index(folder, rows)
-
-
-def _identity(key: np.ndarray, size: int, mtime: int) -> bytes:
-    return key.tobytes() + np.array([size, mtime], "<i8").tobytes()
 
 
 def _indexed_rows(folder: Path) -> np.ndarray:
