@@ -229,6 +229,7 @@ def test_other_batches_from_the_end_of_an_epoch_on(short_fit, tmp_path):
     assert [(epoch, place) for epoch, place, *_ in resumed] == [(1, place) for place in range(4)]
 
 
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")  # there is no validation, and so no best
 def test_workers_begin_with_the_epoch_that_is_next(whole, short_fit, tmp_path):
     """They would read the first epoch again if they began when the training counts its steps."""
     words = [*short_fit, *WORDS, "--num_workers", "2", "--trainer.limit_val_batches", "0", "--ckpt_dir", str(tmp_path)]

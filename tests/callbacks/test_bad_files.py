@@ -46,9 +46,7 @@ def test_one_in_a_hundred_is_named_and_replaced(words, tmp_path, capsys, workers
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_more_stop_the_training(words, tmp_path, workers):
-    with pytest.raises(
-        InputError, match=r"3 of 100 training files cannot be decoded, and 3 of \d+ samples"
-    ) as stopped:
+    with pytest.raises(InputError, match=r"3 of 100 training files cannot be decoded, and 3 of \d+ samples") as stopped:
         main(words(100, 3, "--batch_size", "20", "--num_workers", workers))
     named = str(stopped.value).splitlines()[1:]
     assert set(named) == {f"{tmp_path}/data/train/denoise/{i:03}.png" for i in range(3)}

@@ -15,7 +15,7 @@ from aio.data.crops import Grid
 from aio.data.discovery import discover
 from aio.data.filling import fill_store
 from aio.data.prepare import add_options, main
-from aio.data.store import INDEX, DecodedStore
+from aio.data.store import INDEX, DecodedStore, read_index
 from aio.data.storing import Part, written_rows
 from aio.errors import InputError
 from aio.images import list_images, png, read_samples
@@ -60,9 +60,9 @@ def tree(plant):
 
 @pytest.fixture
 def long_work(plant):
-    """A folder of 300 names for one large image, which take some seconds."""
+    """A folder of 150 names for one large image, which take a while."""
     root = plant({".": "000.png"}, size=(700, 900))
-    for number in range(1, 300):
+    for number in range(1, 150):
         (root / f"{number:03}.png").hardlink_to(root / "000.png")
     return root
 
@@ -79,6 +79,18 @@ def wait_for_rows(root, least):
     while not (root / ".aio").is_dir() or sum(map(len, rows_of(root).values())) < least:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def wait_for_the_end_of_its_processes(folder):
+    """Each holds the lock of a part as long as it lives."""
+    deadline = time.monotonic() + 60
+    while True:
+        part = Part(folder)
+        part.close()
+        if part.number == 0:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_every_image_once(tree, capsys):
@@ -127,16 +139,16 @@ def test_killed_and_started_again(long_work, tmp_path):
         wait_for_rows(long_work, least)
         running.send_signal(signal.SIGKILL)
         running.communicate()
-        assert not (long_work / ".aio" / INDEX).exists() or len(DecodedStore(long_work / ".aio", long_work)) < 300
-    time.sleep(1)  # its processes have ended, too
+        assert not (long_work / ".aio" / INDEX).exists() or len(DecodedStore(long_work / ".aio", long_work)) < 150
+    wait_for_the_end_of_its_processes(long_work / ".aio")
     before = rows_of(long_work)
     count = sum(map(len, before.values()))
-    assert 60 <= count < 300
+    assert 60 <= count < 150
     done = fill_store(long_work, processes=2)
-    assert (done.done, done.images, done.faults) == (300 - count, 300, [])
+    assert (done.done, done.images, done.faults) == (150 - count, 150, [])
     after = rows_of(long_work)
     assert all(after[part][: len(rows)] == rows for part, rows in before.items())
-    assert sum(map(len, after.values())) == 300  # nothing was redone
+    assert sum(map(len, after.values())) == 150  # nothing was redone
     assert_holds_all(long_work)
 
 
@@ -144,9 +156,9 @@ def test_two_at_once_share_the_work(long_work, tmp_path):
     running = [start(tmp_path, long_work) for _ in range(2)]
     said = [process.communicate(timeout=200)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert sum("300 images prepared, 0 had been before" in text for text in said) == 1
-    assert sum("0 images prepared, 300 had been before" in text for text in said) == 1
-    assert sum(map(len, rows_of(long_work).values())) == 300
+    assert sum("150 images prepared, 0 had been before" in text for text in said) == 1
+    assert sum("0 images prepared, 150 had been before" in text for text in said) == 1
+    assert sum(map(len, rows_of(long_work).values())) == 150
     assert_holds_all(long_work)
 
 
@@ -197,6 +209,15 @@ def test_lost_pixels_are_never_mixed_up(tree):
     (tree / ".aio/part-000.pixels").unlink()
     assert fill_store(tree, processes=1).done == 6
     assert_holds_all(tree)
+
+
+def test_lost_pixels_are_not_offered_while_others_take_their_place(tree, monkeypatch):
+    fill_store(tree, processes=1)
+    (tree / ".aio/part-000.pixels").unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: argparse.Namespace(free=1000))
+    with pytest.raises(InputError, match="make room"):
+        fill_store(tree, processes=1)
+    assert len(read_index(tree / ".aio")) == 0
 
 
 def test_verify_finds_what_rotted(tree):
@@ -319,7 +340,7 @@ def test_crops_after_a_kill_are_whole(cut):
 
 
 def test_crops_of_another_grid_or_of_what_is_gone_are_not_mixed_in(cut, plant):
-    root, out, words = cut
+    root, _, words = cut
     with pytest.raises(InputError, match=r"crops: holds images, but no crops of this grid; expected an empty folder"):
         prepare(*words[:4], 1, *words[5:])
     Image.new("RGB", (8, 8)).save(root / "train/derain/rainy/rain-2.png")  # of 18 crops one is left

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -194,16 +196,14 @@ def test_same_training_with_and_without_it(plant, tmp_path):
             assert torch.equal(batch["clean"], other["clean"])
 
 
-def spawned(path, cache):
-    return cache[path].tobytes()
-
-
-def test_a_spawned_process_reads_the_same(plant):
+def test_another_process_reads_the_same(plant):
     root = plant({".": "a.png"})
-    cache = DecodedCache(store=fill(root))
-    context = torch.multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        assert pool.apply(spawned, (root / "a.png", cache)) == read_samples(root / "a.png").tobytes()
+    task = pickle.dumps((DecodedCache(store=fill(root)), root / "a.png"))
+    code = "import pickle, sys; cache, path = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(cache[path]); "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "assert not len(cache)"], input=task, capture_output=True, check=True
+    )
+    assert done.stdout == read_samples(root / "a.png").tobytes()
 
 
 def test_the_user_is_told_of_changed_images(plant):

@@ -102,8 +102,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _is_between_steps(self, trainer: L.Trainer) -> bool:
         loop = trainer.fit_loop.epoch_loop
-        at_end = loop.batch_progress.is_last_batch or loop._should_check_val_fx(cast(Any, trainer.fit_loop._data_fetcher))
-        return not at_end and not loop._should_accumulate()
+        validates = loop._should_check_val_fx(cast(Any, trainer.fit_loop._data_fetcher))
+        return not (validates or loop.batch_progress.is_last_batch or loop._should_accumulate())
 
     def _is_due(self, trainer: L.Trainer) -> bool:
         """The same on all ranks."""
@@ -125,13 +125,13 @@ class LastCheckpoint(ModelCheckpoint):
 def _generators() -> dict[str, torch.Tensor]:
     """The state of torch's generator on the CPU and of that of the present GPU."""
     states = {"cpu": torch.get_rng_state()}
-    return {**states, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+    return {**states, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else states
 
 
 def _set_generators(states: dict[str, torch.Tensor]) -> None:
     if "cpu" in states:
         torch.set_rng_state(states["cpu"].cpu())
-    if "cuda" in states and torch.cuda.is_available():
+    if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"].cpu())
 
 
