@@ -99,6 +99,23 @@ def test_impossible_stages_are_refused_before_training(staged, tmp_path, stages,
     assert not (tmp_path / "run").exists()
 
 
+def test_stages_and_degradations_do_not_both_choose_the_patch_size(staged):
+    with pytest.raises(InputError, match=r"stage 1: patch_size 8 and data\.patch_sizes: give one of them"):
+        staged('--data.patch_sizes={"dehaze": 16}').fit()
+
+
+def test_a_stage_of_some_degradations_has_their_counts_and_patch_sizes(staged):
+    """Twelve samples of noise; then with haze, whose three of another size fill one batch of two."""
+    stages = "[{epochs: 1, de_type: [denoise_25]}, {epochs: 2}]"
+    options = ['--data.counts={"denoise_25": 12, "dehaze": 3}', '--data.patch_sizes={"dehaze": 16}']
+    cli, watch = staged("--data.samples_per_epoch", "null", *options, "--progressive.stages", stages), Watch()
+    cli.trainer.callbacks.append(watch)
+    cli.fit()
+    assert [sum(seen[0] == epoch for seen in watch.seen) for epoch in range(4)] == [6, 7, 7, 7]
+    assert {(side, tasks.copy().pop()) for _, side, _, tasks in watch.seen} == {(24, "denoise_25"), (16, "dehaze")}
+    assert cli.model.steps_of_epochs == [6, 7, 7, 7]
+
+
 def test_a_stage_lasts_at_least_one_epoch():
     with pytest.raises(InputError, match="epochs 0, expected a whole number of at least 1"):
         Stage(epochs=0)
