@@ -65,7 +65,7 @@ def in_processes(
 
 def _begin(begin: Callable[..., None], args: Sequence[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work
-    pass
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(*args)
 
 
