@@ -41,7 +41,7 @@ def restored(photo, files, out, *words):
 def scores(files, out, *words):
     evaluate.main(["--checkpoint", files["checkpoint"], "--save_dir", str(out), *words])
     with (out / "scores.csv").open(newline="") as file:
-        return {row["degradation"]: float(row["psnr"]) for row in csv.DictReader(file)}
+        return {row["column"]: float(row["psnr"]) for row in csv.DictReader(file) if row["method"] == "best"}
 
 
 def test_load_takes_an_adapter(files):
@@ -74,7 +74,7 @@ def test_evaluate_tells_each_image_its_own(plant, files, tmp_path):
     base = scores(files, tmp_path / "base", *words)
     words += ["--adapter", files["derain"]]
     told = scores(files, tmp_path / "told", *words, "--tell_task")
-    assert {task for task in base if told[task] != base[task]} == {"derain", "mean"}
+    assert {task for task in base if told[task] != base[task]} == {"derain"}
     one = scores(files, tmp_path / "one", *words, "--de_type", "derain")
     assert one["derain"] == told["derain"]
 

@@ -29,10 +29,10 @@ def test_bad_input_is_one_line_and_exit_code_2():
     assert said.stderr == "error: /none.png: no such file or folder\n"
     said = typed("brush")
     assert said.returncode == 2
-    assert "choose from fit, evaluate, restore, models" in said.stderr
+    assert "choose from fit, evaluate, submit, restore, models" in said.stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "restore", "models"])
+@pytest.mark.parametrize("command", ["evaluate", "submit", "restore", "models", "data"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         dispatch([command, "--help"])

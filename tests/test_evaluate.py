@@ -65,7 +65,10 @@ def test_the_demo_benchmark_runs_blind_or_told(finished_run, capsys):
     ("words", "says"),
     [
         ([], "say what to measure on"),
-        (["--benchmark", "aio7"], r"unknown benchmark 'aio7': choose from\n  demo: two photographs(.|\n)*expected in a tree like\nROOT/"),
+        (
+            ["--benchmark", "aio7"],
+            r"unknown benchmark 'aio7': choose from\n  demo: (.|\n)*in a tree like\nROOT/",
+        ),
         (["--benchmark", "aio5"], "give their root by --data_file_dir"),
         (["--benchmark", "demo", "--protocol", "mine"], "unknown protocol 'mine': choose from aio"),
         (["--degraded_dir", "x"], "say what to measure on"),
@@ -203,7 +206,8 @@ def test_one_clean_image_may_have_many_degraded(plant, finished_run, capsys):
     root = plant({"hazy": "7_1.png 7_2.png 8_1.png", "gt": "7.png 8.png"})
     words = ["--degraded_dir", str(root / "hazy"), "--clean_dir", str(root / "gt")]
     main(["--checkpoint", str(finished_run / "best.ckpt"), *words])
-    assert "3 degraded images of 2 clean ones, by the text before the first underscore: 7_1.png <-> 7.png" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 degraded images of 2 clean ones, by the text before the first underscore: 7_1.png <-> 7.png" in said
 
 
 def test_an_incomplete_set_is_said(plant, finished_run, capsys):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from aio.callbacks.cost import Cost
-from aio.nets.cost import count_macs
 from aio.nets.base import RestorationNet
+from aio.nets.cost import count_macs
 from aio.task import RestorationTask
 from training import tiny
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from aio.nets.cost import count_macs
 from aio.nets import blocks
 from aio.nets.base import count_parameters
 from aio.nets.blocks import GDFN, MDTA
+from aio.nets.cost import count_macs
 from aio.nets.restormer import Restormer
 from support import assert_official
 from training import tiny
