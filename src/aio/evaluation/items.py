@@ -139,8 +139,8 @@ def of_folders(degraded: Path, clean: Path, *, task: Degradation | None, scale: 
     for folder in (degraded, clean):
         images_of(folder)
     pairs = pair_up([degraded], clean)
-    of_scale = next((name for name, factor in SCALES.items() if factor == scale), "clean")
-    source = FolderPairs(task=task or of_scale, pairs=pairs, cache=DecodedCache(_NO_CACHE))
+    of_scale: list[Degradation] = [name for name, factor in SCALES.items() if factor == scale]
+    source = FolderPairs(task=task or (of_scale or ["clean"])[0], pairs=pairs, cache=DecodedCache(_NO_CACHE))
     return _checked(_items(source, task or degraded.resolve().name, protocol), scale, [_how_paired(pairs)])
 
 
