@@ -13,7 +13,7 @@ _DERAIN: Final = Benchmark(
     sets="Test100, Rain100H, Rain100L, Test2800, Test1200, as Restormer packs them",
     protocol="restormer",
     columns=(
-        Column("Test100", "derain", "(^|/)test100/", 98),
+        Column("Test100", "derain", "(^|/)test100/", 100),
         Column("Rain100H", "derain", "(^|/)rain100h/", 100),
         Column("Rain100L", "derain", "(^|/)rain100l/", 100),
         Column("Test2800", "derain", "(^|/)test2800/", 2800),
