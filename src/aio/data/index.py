@@ -45,7 +45,7 @@ class FileIndex:
 
     def __init__(self, root: Path, folder: Path | None = None) -> None:
         self.root, self.folder, self.learnt = root, folder or root / FOLDER, 0
-        self._names = list(read_tree(root).names())
+        self._names = read_tree(root).names()
         prefix = os.fspath(root / "_")[:-1]
         self._row = {prefix + name: row for row, name in enumerate(self._names)}
         self._times = np.fromiter(map(_times, self._row), (np.int64, 2), len(self._row))
@@ -79,7 +79,7 @@ class FileIndex:
         """
         key = repr((list(tasks), os.fspath(self.root.resolve()), _code()))
         if key in self._answers:
-            return from_rows(self._answers[key], [Path(path) for path in self._row])
+            return from_rows(self._answers[key], _paths(self._row))
         found = discover(self.root, tasks)
         try:
             answer = as_rows(found, self._row)
@@ -124,6 +124,19 @@ class FileIndex:
         now = zip(self._names, self._times.tolist(), strict=True)
         found = np.array([known.get((name, *stamp), -1) for name, stamp in now], np.int64)
         self._sizes[found >= 0] = sizes[found[found >= 0]]
+
+
+def _paths(names: Iterable[str]) -> list[Path]:
+    """A path made of its folder's costs less than one that is taken apart anew."""
+    folders: dict[str, Path] = {}
+    paths = []
+    for path in names:
+        above, _, name = path.rpartition("/")
+        folder = folders.get(above)
+        if folder is None:
+            folder = folders[above] = Path(above or ("/" if path.startswith("/") else "."))
+        paths.append(folder / name)
+    return paths
 
 
 def _times(path: str) -> tuple[int, int]:

@@ -42,14 +42,15 @@ class Folder:
         """Names of the image files in this very folder."""
         return [name for name in self.files if _is_image(name)]
 
-    def names(self) -> Iterator[str]:
+    def names(self) -> list[str]:
         """Of all files below, relative to this folder, sorted as paths are."""
+        if not self.folders:
+            return self.files
+        names: list[str] = []
         for name in sorted([*self.files, *self.folders]):
             folder = self.folders.get(name)
-            if folder is None:
-                yield name
-            else:
-                yield from (f"{name}/{inner}" for inner in folder.names())
+            names += [name] if folder is None else [f"{name}/{inner}" for inner in folder.names()]
+        return names
 
 
 def walk(root: Path) -> list[Path]:
