@@ -6,7 +6,8 @@ from aio.benchmarks.all_in_one import AIO3, AIO5, CDD11
 from aio.benchmarks.local import DEMO, OWN
 from aio.benchmarks.single_task import SINGLE_TASK
 from aio.benchmarks.super_resolution import SUPER_RESOLUTION
-from aio.benchmarks.table import Benchmark, Column, Published, find
+from aio.benchmarks.table import Benchmark, Column, Published
+from aio.errors import InputError
 
 __all__ = ["BENCHMARKS", "Benchmark", "Column", "Published", "find_benchmark"]
 
@@ -20,4 +21,7 @@ def find_benchmark(name: str) -> Benchmark:
     Raises:
         InputError: there is none; the message lists those there are.
     """
-    return find(name, BENCHMARKS)
+    if name not in BENCHMARKS:
+        listed = "\n".join(f"  {benchmark.name}: {benchmark.sets}" for benchmark in _ALL)
+        raise InputError(f"unknown benchmark {name!r}: choose from\n{listed}")
+    return BENCHMARKS[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from aio.errors import InputError
 from aio.vocabulary import Degradation
 
 Trainset = Literal["demo", "paired", "mixed"]
@@ -91,15 +90,3 @@ def published(text: str) -> dict[str, Published]:
         psnr, ssim = (tuple(None if x == _ABSENT else float(x) for x in side) for side in zip(*pairs, strict=True))
         rows[method] = Published(psnr, ssim, source)
     return rows
-
-
-def find(name: str, benchmarks: dict[str, Benchmark]) -> Benchmark:
-    """The benchmark called `name`.
-
-    Raises:
-        InputError: there is none; the message lists those there are.
-    """
-    if name not in benchmarks:
-        listed = "\n".join(f"  {benchmark.name}: {benchmark.sets}" for benchmark in benchmarks.values())
-        raise InputError(f"unknown benchmark {name!r}: choose from\n{listed}")
-    return benchmarks[name]
