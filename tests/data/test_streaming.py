@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pickle
@@ -120,13 +121,13 @@ def described(dataset: TrainingSet, key: int) -> str:
 
 
 def cached_bytes(cache: Path) -> int:
-    """Of whole chunks and of those on their way."""
+    """Of whole chunks and of those on their way; folders and files may vanish while they are counted."""
     total = 0
-    for path in cache.rglob("chunk-*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for folder, _, names in os.walk(cache):
+        for name in names:
+            if name.startswith("chunk-"):
+                with contextlib.suppress(FileNotFoundError):
+                    total += (Path(folder) / name).stat().st_size
     return total
 
 
