@@ -98,13 +98,25 @@ def assert_equal_batches(ours, theirs) -> None:
         assert torch.equal(mine["clean"], other["clean"])
 
 
-def reader(stream: Path, tmp_path: Path, *, rank=0, ranks=1, workers=0, start=0) -> subprocess.Popen:
-    """A process of its own, with a cache in which six chunks fit."""
-    (tmp_path / "reader.py").write_text(READER)
-    (tmp_path / "dataset.pickle").write_bytes(pickle.dumps(streamed(stream, tmp_path).train_dataloader().dataset))
-    numbers = [str(number) for number in (rank, ranks, workers, start)]
-    command = [sys.executable, "-W", "error", "reader.py", *numbers]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+@pytest.fixture
+def reader(stream: Path, tmp_path: Path):
+    """Starts processes of their own, with a cache in which six chunks fit; none outlives the test."""
+    started = []
+
+    def start(*, rank=0, ranks=1, workers=0, start=0) -> subprocess.Popen:
+        (tmp_path / "reader.py").write_text(READER)
+        (tmp_path / "dataset.pickle").write_bytes(pickle.dumps(streamed(stream, tmp_path).train_dataloader().dataset))
+        numbers = [str(number) for number in (rank, ranks, workers, start)]
+        command = [sys.executable, "-W", "error", "reader.py", *numbers]
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def lines_of(process: subprocess.Popen) -> list[str]:
@@ -241,9 +253,9 @@ def test_a_pass_fetches_each_chunk_once_with_a_quarter_of_the_data_in_the_cache(
     assert len(names) > 2 * len(manifest.chunks)  # in any order it would be several times as much
 
 
-def test_two_ranks_of_two_workers_share_a_small_cache(stream, tmp_path):
+def test_two_ranks_of_two_workers_share_a_small_cache(stream, tmp_path, reader):
     """Each sample once, of the bytes that one process reads, and never more on the disk than the limit."""
-    ranks = [reader(stream, tmp_path, rank=rank, ranks=2, workers=2) for rank in range(2)]
+    ranks = [reader(rank=rank, ranks=2, workers=2) for rank in range(2)]
     largest = 0
     while any(process.poll() is None for process in ranks):
         largest = max(largest, cached_bytes(tmp_path / "cache"))
@@ -258,8 +270,8 @@ def test_two_ranks_of_two_workers_share_a_small_cache(stream, tmp_path):
     assert not list((tmp_path / "cache").rglob("*.part"))
 
 
-def test_a_killed_reader_is_resumed_where_it_stopped(stream, tmp_path):
-    killed = reader(stream, tmp_path, workers=2)
+def test_a_killed_reader_is_resumed_where_it_stopped(stream, tmp_path, reader):
+    killed = reader(workers=2)
     before = [killed.stdout.readline().strip() for _ in range(20)]
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=60)
