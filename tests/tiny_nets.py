@@ -17,6 +17,7 @@ from aio.nets.davit_sr import DaViTSR
 from aio.nets.dctlsa import DCTLSA
 from aio.nets.grla import GRLA
 from aio.nets.grla_seed import GRLASeed
+from aio.nets.hybrid_stoformer import HybridStoformer
 from aio.nets.lora_restormer import LoraRestormer
 from aio.nets.moce_ir import MoCEIR
 from aio.nets.nafnet import NAFNet
@@ -63,6 +64,17 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "nafnet": (NAFNet, {"dim": 8, **_LEVELS}),
     "symunet": (SymUNet, {"dim": 8, **_LEVELS, "heads": [1, 2, 4]}),
     "stoformer": (Stoformer, {"dim": 8, "num_blocks": [1, 1, 1, 1, 1], "eval_windows": "fixed"}),
+    "hybrid_stoformer": (
+        HybridStoformer,
+        {
+            "backbone": "resnet18",
+            "backbone_channels": [8, 8, 16, 16],
+            "dim": 8,
+            "num_blocks": [1, 1, 1, 1, 1],
+            "heads": [4, 4, 2, 2, 1],
+            "eval_windows": "fast",
+        },
+    ),
     "davit_sr": (DaViTSR, {"scale": 2, "num_blocks": 1, **_WINDOWS}),
     "dctlsa": (DCTLSA, {"scale": 3, "num_blocks": 2, **_WINDOWS}),
     "grla": (GRLA, {"scale": 4, "num_blocks": 2, **_WINDOWS}),

@@ -167,6 +167,20 @@ def _stoformer(shapes: Shapes) -> Arguments:
     }
 
 
+def _hybrid_stoformer(shapes: Shapes) -> Arguments:
+    cnn = "cnn_extractor.layer"
+    depths = tuple(_children(shapes, f"{cnn}{stage}.") for stage in range(1, 5))
+    bottlenecks = f"{cnn}1.0.conv3.weight" in shapes
+    stages = ["conv", *(f"decoderlayer_{level}" for level in range(4))]
+    return {
+        "backbone": _RESNETS[bottlenecks, depths],
+        "backbone_channels": [shapes[f"{cnn}{stage}.0.conv1.weight"][0] for stage in range(1, 5)],
+        "dim": shapes["skip_conv0.weight"][0],
+        "num_blocks": [_children(shapes, f"{stage}.blocks.") for stage in stages],
+        "heads": [shapes[f"{stage}.blocks.0.relative_position_bias_table"][1] for stage in stages],
+    }
+
+
 def _super_resolution(shapes: Shapes, first: str, last: str) -> Arguments:
     """Of a net that ends in a pixel-shuffle. Shapes tell `out_channels * scale**2` alone: as many go out as come in."""
     dim, channels = shapes[first][:2]
@@ -195,6 +209,13 @@ def _grla_seed(shapes: Shapes) -> Arguments:
     }
 
 
+_RESNETS: Final[dict[tuple[bool, tuple[int, ...]], str]] = {
+    (False, (2, 2, 2, 2)): "resnet18",
+    (False, (3, 4, 6, 3)): "resnet34",
+    (True, (3, 4, 6, 3)): "resnet50",
+    (True, (3, 4, 23, 3)): "resnet101",
+}
+
 # class_path, a key which tells it from those below, and what reads its arguments
 _ARCHITECTURES: Final[tuple[tuple[str, str, Callable[[Shapes], Arguments]], ...]] = (
     ("aio.nets.adair.AdaIR", "fre1.para1", _promptir_or_adair),
@@ -206,6 +227,7 @@ _ARCHITECTURES: Final[tuple[tuple[str, str, Callable[[Shapes], Arguments]], ...]
     ("aio.nets.symunet.SymUNet", "middle_blks.0.attn.temperature", _symunet),
     ("aio.nets.airnet.AirNet", "E.E.queue", _airnet),
     ("aio.nets.stoformer.Stoformer", "encoderlayer_0.blocks.0.relative_position_bias_table", _stoformer),
+    ("aio.nets.hybrid_stoformer.HybridStoformer", "feature_fusion.init_conv_proj.weight", _hybrid_stoformer),
     ("aio.nets.davit_sr.DaViTSR", "layers.1.0.window_attention.project_q.weight", _davit_sr),
     ("aio.nets.dctlsa.DCTLSA", "fea_conv.weight", _dctlsa),
     ("aio.nets.grla_seed.GRLASeed", "body.0.twsa.LFE.0.weight", _grla_seed),

@@ -12,7 +12,6 @@ import torch
 from aio.nets.base import RestorationNet
 
 SIDE: Final = 256
-_TRACED: Final = 32
 
 
 def count_macs(net: RestorationNet, side: int = SIDE) -> int:
@@ -20,7 +19,9 @@ def count_macs(net: RestorationNet, side: int = SIDE) -> int:
 
     Every operation here costs a constant or a constant per pixel, so two small images give the large one exactly.
     """
-    small = max(net.multiple_of, _TRACED)
+    small = max(net.multiple_of, net.cost_period)
+    if side == small:
+        return _traced_macs(net, side)
     counted = [_traced_macs(net, size) for size in (small, 2 * small)]
     return counted[0] + (counted[1] - counted[0]) * (side**2 - small**2) // (3 * small**2)
 
