@@ -1,11 +1,14 @@
 """Atomic writing: a reader meets the old file or the new one, whole; a failure leaves no trace."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from aio.files import atomic_write, write_text
+from aio.files import atomic_write, sweep, write_text
 
 
 def test_new_file_and_its_folders(tmp_path):
@@ -84,3 +87,36 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
 def test_text_is_utf_8(tmp_path):
     write_text(tmp_path / "file", "σ = 25\n")
     assert (tmp_path / "file").read_bytes() == b"\xcf\x83 = 25\n"
+
+
+WRITER = """\
+import sys
+from aio.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    print("wrote", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_only_what_dead_writers_left_is_swept(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / ".hidden").touch()
+    command = [sys.executable, "-c", WRITER, str(path)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline() == b"wrote\n"
+        (half,) = tmp_path.glob(".tmp-*")
+        assert sweep(tmp_path) == []
+        assert half.exists()
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        assert sweep(tmp_path) == [half]
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".hidden", "file"]
+    assert path.read_bytes() == b"old"
+    assert sweep(tmp_path / "none") == []

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aio.errors import InputError
-from aio.images import MAX_PIXELS, Photo, image_size, output_format, read_photo, read_rgb, write_photo
+from aio.images import MAX_PIXELS, Photo, image_size, open_strips, output_format, read_photo, read_rgb, write_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 SUFFIXES = (".png", ".jpg", ".tif", ".webp", ".bmp", ".ppm", ".gif", ".tga", ".avif", ".jp2")
@@ -176,13 +176,33 @@ def test_formats_that_run_programs_are_not_opened(tmp_path, monkeypatch):
         read_photo(path)
 
 
-@pytest.mark.parametrize("name", ["photo.png", "photo.txt", "photo.dng", "photo.v2"])
+@pytest.mark.parametrize("name", ["photo.png", "photo.txt", "photo.tif", "photo.v2"])
 def test_names_that_speak_of_another_format(tmp_path, files, name):
     path = tmp_path / name
-    path.write_bytes(files["deep.tif" if name.endswith("dng") else ".jpg"])
-    expected = r"TIFF.*\.tif, \.tiff" if name.endswith("dng") else r"JPEG.*\.jpeg, \.jpg"
-    with pytest.raises(InputError, match=rf"{name}: holds a {expected}"):
+    path.write_bytes(files[".jpg"])
+    with pytest.raises(InputError, match=rf"{name}: holds a JPEG.*\.jpeg, \.jpg"):
         read_photo(path)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC images are not read here; convert it to JPEG, PNG or TIFF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw photographs of cameras are not read here"),
+        (b"\xff\x0a\xfa\x7f", "JPEG XL images are not read here"),
+    ],
+)
+def test_photographs_that_only_other_programs_read(tmp_path, start, said):
+    (tmp_path / "photo").write_bytes(start + bytes(100))
+    with pytest.raises(InputError, match=said):
+        read_photo(tmp_path / "photo")
+
+
+def test_a_raw_photograph_is_not_taken_for_the_preview_in_it(tmp_path, files):
+    for name in ("photo.dng", "photo.NEF"):
+        (tmp_path / name).write_bytes(files["deep.tif"])
+        with pytest.raises(InputError, match=rf"{name}: raw photographs of cameras are not read here"):
+            read_photo(tmp_path / name)
 
 
 def test_names_without_a_suffix_say_nothing(tmp_path, files):
@@ -206,13 +226,18 @@ NAMES = [
     "🦊.png",
     "-rf.png",
     "a" * 251 + ".png",
+    "ф" * 125 + ".jpg",
 ]
 
 
-@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"\xff\xfe.png")])
+@pytest.mark.parametrize(
+    "name", [*NAMES, *(os.fsdecode(b"\xff\xfe" + suffix) for suffix in (b".png", b".jpg", b".tif"))]
+)
 def test_any_name(tmp_path, name):
     write_photo(photo(), tmp_path / name)
     assert read_photo(tmp_path / name).pixels.shape == (4, 5, 3)
+    with open_strips(tmp_path / name) as rows:
+        assert rows.read(9)[0].shape == (4, 5, 3)
     assert os.listdir(tmp_path) == [name]  # noqa: PTH208 - the bytes of the name, not a path
     (tmp_path / name).write_bytes(b"no image")
     with pytest.raises(InputError):

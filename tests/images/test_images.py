@@ -106,7 +106,7 @@ def test_other_programs_read_our_tiff(tmp_path, bits, channels):
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_files_beyond_4_gib_are_bigtiffs(tmp_path, monkeypatch, bits):
-    monkeypatch.setattr("aio.images.tiff._CLASSIC", 0)
+    monkeypatch.setattr("aio.images.tiff_writing._CLASSIC", 0)
     samples = noise(700, 300, 4, bits=bits)
     exif = Image.Exif()
     exif[0x010F] = "Maker"

@@ -81,7 +81,7 @@ class Directory:
         at = entry.at + (12 if self.big else 8)
         if size > (8 if self.big else 4):
             (at,) = self._unpack(self._offset, at)
-        return Field(entry.kind, entry.number, self._read(at, size))
+        return Field(entry.kind, entry.number, self.read(at, size))
 
     def data(self, tag: int) -> bytes | None:
         """The bytes of `tag`'s value."""
@@ -102,14 +102,20 @@ class Directory:
         offsets = self.numbers(tag)
         return Directory(self.file, offsets[0], self.order, self.big) if offsets else None
 
+    def next_after(self, at: int) -> int:
+        """Where the directory is to which the one at `at` leads on; 0 behind the last."""
+        (count,) = self._unpack("Q" if self.big else "H", at)
+        (following,) = self._unpack(self._offset, at + (8 + 20 * count if self.big else 2 + 12 * count))
+        return following
+
     @property
     def _offset(self) -> str:
         return "Q" if self.big else "I"
 
     def _unpack(self, kinds: str, at: int) -> tuple[int, ...]:
-        return struct.unpack(self.order + kinds, self._read(at, struct.calcsize("<" + kinds)))
+        return struct.unpack(self.order + kinds, self.read(at, struct.calcsize("<" + kinds)))
 
-    def _read(self, at: int, size: int) -> bytes:
+    def read(self, at: int, size: int) -> bytes:
         if at + size > self.length:
             raise ValueError("a TIFF directory or one of its values is cut off")
         self.file.seek(at)

@@ -10,6 +10,19 @@ from typing import Any
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Head:
+    """What a photograph's file says besides its pixels; the attributes are `Photo`'s."""
+
+    bits: int = 8
+    format: str = "PNG"
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    xmp: bytes | None = None
+    encoding: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    frames: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """One image, upright.
@@ -36,6 +49,10 @@ class Photo:
     xmp: bytes | None = None
     encoding: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     frames: int = 1
+
+    @property
+    def head(self) -> Head:
+        return Head(self.bits, self.format, self.exif, self.icc_profile, self.xmp, self.encoding, self.frames)
 
     def __post_init__(self) -> None:
         height, width, channels = self.pixels.shape

@@ -5,15 +5,16 @@ PNG specification, third edition; chunk and table numbers are its.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import numpy as np
 from PIL import ImageFile
 
 from aio.images.halves import Reopen, byte_pairs, decoded, rawmode
+from aio.images.layout import About, Layout
 
 _COLOUR_TYPES: Final = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels; table 11.1
 _PAETH: Final = 4
@@ -52,39 +53,56 @@ def may_be_turned(file: BinaryIO) -> bool:
     return False
 
 
-def encode(
-    samples: np.ndarray, *, icc_profile: bytes | None = None, exif: bytes | None = None, xmp: bytes | None = None
-) -> bytes:
+class PngWriter:
+    """A PNG of 8 or 16 bits written block by block: gray or RGB, and alpha."""
+
+    def __init__(self, file: BinaryIO, layout: Layout, about: About) -> None:
+        self._file = file
+        self._row, self._pixel = (n * layout.channels * layout.bits // 8 for n in (layout.width, 1))
+        self.rows = max(1, _BLOCK // self._row)
+        self._above = np.zeros((1, self._row), np.uint8)
+        self._packer = zlib.compressobj(6, strategy=zlib.Z_FILTERED)
+        colour_type = _COLOUR_TYPES[layout.channels]
+        size = struct.pack(">IIBBBBB", layout.width, layout.height, layout.bits, colour_type, 0, 0, 0)
+        chunks = [(b"IHDR", size)]
+        if about.icc_profile:
+            chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(about.icc_profile)))
+        if about.exif:
+            chunks.append((b"eXIf", about.exif))
+        if about.xmp:
+            chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + about.xmp))
+        file.write(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks))
+
+    def write(self, samples: np.ndarray) -> None:
+        """The next rows, any number of them."""
+        block = samples.astype(samples.dtype.newbyteorder(">"), order="C")
+        rows = block.view(np.uint8).reshape(len(block), self._row)
+        filtered = _filtered(rows, np.concatenate((self._above, rows[:-1])), self._pixel)
+        self._above = rows[-1:].copy()
+        self._put(self._packer.compress(filtered.tobytes()))
+
+    def close(self) -> None:
+        self._put(self._packer.flush())
+        self._file.write(_chunk(b"IEND", b""))
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._file.write(_chunk(b"IDAT", data))
+
+
+def encode(samples: np.ndarray) -> bytes:
     """A PNG of uint8 or uint16 samples `(H, W, C)`: gray, gray and alpha, RGB, or RGBA."""
     height, width, channels = samples.shape
-    size = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, _COLOUR_TYPES[channels], 0, 0, 0)
-    chunks = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", size)]
-    if icc_profile:
-        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile)))
-    if exif:
-        chunks.append(_chunk(b"eXIf", exif))
-    if xmp:
-        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))
-    chunks += [_chunk(b"IDAT", data) for data in _compressed(samples)]
-    return b"".join([*chunks, _chunk(b"IEND", b"")])
+    buffer = io.BytesIO()
+    writer = PngWriter(buffer, Layout(height, width, channels, 8 * samples.itemsize), About())
+    for start in range(0, height, writer.rows):
+        writer.write(samples[start : start + writer.rows])
+    writer.close()
+    return buffer.getvalue()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-
-
-def _compressed(samples: np.ndarray) -> Iterator[bytes]:
-    height, width, channels = samples.shape
-    pixel, row = channels * samples.itemsize, width * channels * samples.itemsize
-    step = max(1, _BLOCK // row)
-    packer = zlib.compressobj(6, strategy=zlib.Z_FILTERED)
-    above = np.zeros((1, row), np.uint8)
-    for start in range(0, height, step):
-        block = samples[start : start + step].astype(samples.dtype.newbyteorder(">"), order="C")
-        rows = block.view(np.uint8).reshape(len(block), row)
-        yield packer.compress(_filtered(rows, np.concatenate((above, rows[:-1])), pixel).tobytes())
-        above = rows[-1:]
-    yield packer.flush()
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:

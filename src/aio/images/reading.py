@@ -6,20 +6,30 @@ import io
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, JpegImagePlugin
+from PIL import ImageFile, JpegImagePlugin
 
 from aio.images import exif as exif_block
-from aio.images import png, tiff
+from aio.images import modes, png
 from aio.images.opening import MAX_PIXELS, check_pixels, check_suffix, family, identify, open_file, pillow_limit
-from aio.images.photo import Photo
+from aio.images.photo import Head, Photo
+from aio.images.rows import Rows, as_floats
+from aio.images.tiff import Tiff
 
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ENDINGS: Final = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 _TAIL: Final = 64
-_GRAY: Final = frozenset({"1", "L", "LA", "La"})
+_ROWS: Final = 256
+
+
+class Source(NamedTuple):
+    """An opened photograph; `orientation` is how its rows still have to be turned."""
+
+    rows: Rows
+    head: Head
+    orientation: int = 1
 
 
 def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Photo:
@@ -36,55 +46,107 @@ def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS, data: bytes | 
     """
     path = Path(path)
     with open_file(path, data) as file, pillow_limit.raised_to(max_pixels):
-        start = file.read(4)
-        return (_from_tiff if start in _TIFF_STARTS else _from_pillow)(file, path, max_pixels)
+        return _gathered(whole(file, path, max_pixels))
 
 
-def _from_tiff(file: BinaryIO, path: Path, max_pixels: int) -> Photo:
-    check_suffix(path, "TIFF")
-    page = tiff.Tiff(file)
-    check_pixels(path, page.width, page.height, max_pixels)
+def whole(file: BinaryIO, path: Path, max_pixels: int) -> Source:
+    """The photograph; what Pillow decodes is decoded now, and held in Pillow's own mode."""
+    page = tiff_page(file, path, max_pixels)
+    if page is None:
+        return _by_pillow(file, path, max_pixels)
     if page.deep:
-        samples, icc_profile = page.deep_samples(partial(identify, file)), page.icc_profile
-    else:
-        image = identify(file)
-        samples = _samples(image)  # upright: Pillow turns TIFFs by itself
-        icc_profile = None if _is_converted(image) else page.icc_profile
-    return _photo(
-        samples,
-        format="TIFF",
-        exif=exif_block.from_tiff(page.directory),
-        icc_profile=icc_profile,
-        xmp=exif_block.settled_xmp(page.xmp),
+        return banded(page)
+    image = identify(file)
+    image.load()  # and turned: Pillow does that by itself with TIFFs
+    return Source(Rows(modes.blocks(image), image.height), tiff_head(page))
+
+
+def tiff_page(file: BinaryIO, path: Path, max_pixels: int) -> Tiff | None:
+    """The first page of a TIFF that may be read; None where the file is none."""
+    file.seek(0)
+    if file.read(4) not in _TIFF_STARTS:
+        return None
+    check_suffix(path, "TIFF")
+    page = Tiff(file)
+    check_pixels(path, page.width, page.height, max_pixels)
+    return page
+
+
+def banded(page: Tiff) -> Source:
+    """A TIFF's photograph, decoded band by band as it is asked for."""
+    return Source(Rows(page.blocks(), page.height), tiff_head(page), page.orientation)
+
+
+def tiff_head(page: Tiff) -> Head:
+    """What a TIFF says of its photograph once that is upright."""
+    return Head(
+        page.bits,
+        "TIFF",
+        exif_block.from_tiff(page.directory),
+        None if page.is_converted else page.icc_profile,
+        exif_block.settled_xmp(page.xmp),
         frames=page.pages(),
     )
 
 
-def _from_pillow(file: BinaryIO, path: Path, max_pixels: int) -> Photo:
+def _by_pillow(file: BinaryIO, path: Path, max_pixels: int) -> Source:
     image = identify(file)
     check_suffix(path, family(image.format))
     check_pixels(path, *image.size, max_pixels)
-    encoding = _encoding(image, file)
+    encoding = encoding_of(image, file)
+    rows, image = _decoded(image, file)
+    check_ending(image, file)
+    return Source(rows, head_of(image, encoding, rows))
+
+
+def _decoded(image: ImageFile.ImageFile, file: BinaryIO) -> tuple[Rows, ImageFile.ImageFile]:
+    """The upright rows, and the loaded image: what stands behind the pixels is known only then."""
+    if modes.largest_in_ppm(image) > 255:
+        return Rows(modes.deep_ppm_blocks(image, file), image.height), image
     if png.is_deep(image):
         samples, image = png.deep_samples(partial(identify, file))
-    elif (largest := largest_in_ppm(image)) > 255:
-        samples = _deep_ppm(image, file, largest)
-    else:
-        samples = _samples(image)
-    if samples.dtype == np.uint16:
-        samples = _with_key(samples, image.info.get("transparency"))
-    check_ending(image, file)
-    exif = exif_block.bare(image.info.get("exif"))
-    xmp = image.info.get("xmp")
-    return _photo(
-        exif_block.upright(samples, exif_block.orientation(exif, xmp)),
-        format=family(image.format),
-        exif=exif_block.settled(exif),
-        icc_profile=None if _is_converted(image) else image.info.get("icc_profile"),
-        xmp=exif_block.settled_xmp(xmp),
-        encoding=encoding,
-        frames=1 if image.format == "MPO" else getattr(image, "n_frames", 1),  # an MPO's others are previews
+        samples = exif_block.upright(modes.with_key(samples, image.info.get("transparency")), turn_of(image))
+        return Rows(iter([samples]), len(samples)), image
+    image.load()
+    turn = turn_of(image)
+    blocks = modes.blocks(image, turn)
+    if image.mode.startswith("I;16"):
+        blocks = (modes.with_key(block, image.info.get("transparency")) for block in blocks)
+    return Rows(blocks, image.height if turn < 5 else image.width), image
+
+
+def turn_of(image: ImageFile.ImageFile) -> int:
+    """The orientation, 1..8, that a file other than TIFF states."""
+    return exif_block.orientation(exif_block.bare(image.info.get("exif")), image.info.get("xmp"))
+
+
+def head_of(image: ImageFile.ImageFile, encoding: Mapping[str, Any], rows: Rows) -> Head:
+    """What a file other than TIFF says of its photograph, whose `rows` are upright or will be."""
+    return Head(
+        8 * rows.dtype.itemsize,
+        family(image.format),
+        exif_block.settled(exif_block.bare(image.info.get("exif"))),
+        None if modes.is_converted(image) else image.info.get("icc_profile"),
+        exif_block.settled_xmp(image.info.get("xmp")),
+        encoding,
+        1 if image.format == "MPO" else getattr(image, "n_frames", 1),  # an MPO's others are previews
     )
+
+
+def _gathered(source: Source) -> Photo:
+    rows = source.rows
+    first = as_floats(rows.read(_ROWS))
+    parts = [None if part is None else np.empty((rows.height, *part.shape[1:]), np.float32) for part in first]
+    for start in range(0, rows.height, _ROWS):
+        found = as_floats(rows.read(_ROWS)) if start else first
+        for part, block in zip(parts, found, strict=True):
+            if part is not None:
+                part[start : start + _ROWS] = block
+    pixels, alpha = (
+        None if part is None else np.ascontiguousarray(exif_block.upright(part, source.orientation)) for part in parts
+    )
+    assert pixels is not None
+    return Photo(pixels, alpha, **vars(source.head))
 
 
 def check_ending(image: ImageFile.ImageFile, file: BinaryIO) -> None:
@@ -109,79 +171,7 @@ def _search(image: ImageFile.ImageFile, file: BinaryIO, ending: bytes) -> None:
         raise ValueError("the image is cut off: its last bytes are missing")
 
 
-def _photo(samples: np.ndarray, **about: Any) -> Photo:
-    """The photo of uint8, uint16 or float32 `(H, W, C)`, of which an even last channel is alpha."""
-    bits, peak = {"uint8": (8, 255), "uint16": (16, 65535), "float32": (32, 1)}[samples.dtype.name]
-    if bits == 32 and not np.isfinite(samples).all():
-        raise ValueError("its samples are not all finite numbers")
-    colours = samples.shape[2] - (samples.shape[2] + 1) % 2
-    pixels = samples[..., :colours].astype(np.float32, order="C")
-    alpha = samples[..., -1].astype(np.float32, order="C") if samples.shape[2] > colours else None
-    for part in (pixels, alpha):
-        if part is not None:
-            part /= peak
-    return Photo(pixels, alpha, bits, **about)
-
-
-def _samples(image: ImageFile.ImageFile) -> np.ndarray:
-    """uint8 or uint16 `(H, W, C)`: gray or RGB, and alpha if there is one; what Pillow itself decodes without loss."""
-    image.load()  # some formats know their mode only now
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        return np.asarray(image).astype(np.uint16)[..., None]
-    if image.mode in ("I", "F"):
-        raise ValueError("samples of 32 bits: expected 8 or 16 bits, or a TIFF of floats")
-    plain = _to_srgb(image) if _is_converted(image) else image
-    mode = ("L" if image.mode in _GRAY else "RGB") + ("A" if image.has_transparency_data else "")
-    samples = np.asarray(plain.convert(mode))
-    return samples[..., None] if mode == "L" else samples
-
-
-def _is_converted(image: Image.Image) -> bool:
-    return image.mode in ("CMYK", "LAB")
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """sRGB of a CMYK or Lab image: by profile, relative colorimetric with black point compensation, if that works."""
-    stored = io.BytesIO(image.info.get("icc_profile") or b"")
-    try:
-        profile = ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(stored)
-        converted = ImageCms.profileToProfile(
-            image,
-            profile,
-            ImageCms.createProfile("sRGB"),
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            "RGB",
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (ImageCms.PyCMSError, OSError, TypeError):
-        return image
-    return image if converted is None else converted
-
-
-def largest_in_ppm(image: ImageFile.ImageFile) -> int:
-    """What stands for 1 in a binary PPM or PGM, where that needs scaling."""
-    args = image.tile[0].args if image.tile and image.tile[0].codec_name == "ppm" else None
-    return args[-1] if isinstance(args, tuple) else 0
-
-
-def _deep_ppm(image: ImageFile.ImageFile, file: BinaryIO, largest: int) -> np.ndarray:
-    """PPM and PGM of more than 8 bits: Pillow narrows colours to 8."""
-    width, height = image.size
-    channels = len(image.getbands())
-    file.seek(image.tile[0].offset)
-    stored = np.frombuffer(file.read(2 * width * height * channels), ">u2").reshape(height, width, channels)
-    return np.minimum(np.rint(stored * (65535 / largest)), 65535).astype(np.uint16)
-
-
-def _with_key(samples: np.ndarray, key: int | tuple[int, ...] | None) -> np.ndarray:
-    """Alpha for uint16 samples of which one colour, the key, stands for transparent."""
-    if key is None:
-        return samples
-    opaque = (samples != np.asarray(key)).any(axis=-1, keepdims=True)
-    return np.concatenate((samples, opaque * np.uint16(65535)), axis=-1)
-
-
-def _encoding(image: ImageFile.ImageFile, file: BinaryIO) -> Mapping[str, Any]:
+def encoding_of(image: ImageFile.ImageFile, file: BinaryIO) -> Mapping[str, Any]:
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("L", "RGB"):
         tables = [list(image.quantization[key]) for key in sorted(image.quantization)]
         sampling = JpegImagePlugin.get_sampling(image)

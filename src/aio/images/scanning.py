@@ -9,9 +9,10 @@ import numpy as np
 from PIL import ImageFile, ImageOps, TiffImagePlugin
 
 from aio.images import png
-from aio.images.opening import MAX_PIXELS, check_pixels, identify, open_file
+from aio.images.modes import largest_in_ppm
+from aio.images.opening import MAX_PIXELS, check_pixels, identify, open_file, pillow_limit
 from aio.images.photo import Photo
-from aio.images.reading import check_ending, largest_in_ppm, read_photo
+from aio.images.reading import check_ending, read_photo
 
 _BITS_PER_SAMPLE: Final = 258  # TIFF 6.0
 _ORIENTATION: Final = 0x0112
@@ -77,16 +78,16 @@ def _rgb(photo: Photo, kind: type[np.unsignedinteger]) -> np.ndarray:
     return np.rint(np.clip(pixels, 0, 1) * np.iinfo(kind).max).astype(kind)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height, width) from the header, as displayed; the end of a PNG or JPEG is looked at too, not the pixels.
 
     Raises:
-        InputError: the file is no image, was cut off, or has more pixels than Pillow's limit.
+        InputError: the file is no image, was cut off, or has more than `max_pixels`.
     """
-    with open_file(path) as file:
+    with open_file(path) as file, pillow_limit.raised_to(max_pixels):
         image = identify(file)
         width, height = image.size
-        check_pixels(path, width, height, MAX_PIXELS)
+        check_pixels(path, width, height, max_pixels)
         # Pillow decodes a PNG to look for an orientation behind the pixels.
         never_turned = image.format == "TIFF" or (image.format == "PNG" and not png.may_be_turned(file))
         upright = never_turned or image.getexif().get(_ORIENTATION, 1) < 5

@@ -1,50 +1,53 @@
-"""TIFF: 16-bit and float samples, which Pillow narrows or refuses, and a writer of all depths that keeps the metadata.
+"""TIFF: samples by bands of rows, also of 16 bits and floats, which Pillow narrows or refuses.
 
 TIFF 6.0, and its supplements for Deflate; tag numbers are theirs.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import accumulate
+from functools import partial
 from typing import BinaryIO, Final
 
 import numpy as np
 
 from aio.images import exif as exif_block
-from aio.images import ifd
-from aio.images.halves import Reopen, byte_pairs
+from aio.images import ifd, modes, tiff_parts
+from aio.images.halves import byte_pairs
+from aio.images.opening import identify
 
 _WIDTH, _HEIGHT = 256, 257
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT = 258, 262, 277, 284, 338, 339
-_STRIP_OFFSETS, _ROWS, _STRIP_SIZES = 273, 278, 279
-_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES = 322, 323, 324, 325
 _XMP, _ICC = 700, 34675
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _MULTIPLIED, _ALPHA = 1, 2  # extra samples: alpha with the colours multiplied by it, and without
+_CMYK, _LAB = 5, 8
 _UNSIGNED, _FLOAT = 1, 3
-_ORDER: Final = "<"  # Pillow reads BigTIFF in no other
-_DEFLATE: Final = 8
-_DIFFERENCES: Final = 2  # the predictor for integers
+_OLD_JPEG: Final = 6  # a compression whose strips are no images by themselves
+_SLOW: Final = 32773  # PackBits, which tifffile unpacks in Python
 _MOST_CHANNELS: Final = 8  # a lying header must not ask for more memory than its pixels account for
-_LARGEST_TILE: Final = 1 << 24  # pixels, where the image itself is smaller
 _DEEP: Final = (({_UNSIGNED}, {16}), ({_FLOAT}, {16}), ({_FLOAT}, {32}), ({_FLOAT}, {64}))
-_STRIP: Final = 1 << 20
-_CLASSIC: Final = (1 << 32) - (1 << 20)  # bytes that 32-bit offsets reach, with room for the directory
 
 
 class Tiff:
-    """The first page of a TIFF file."""
+    """The first page of a TIFF file.
+
+    Raises:
+        ValueError: the directory cannot be read, or says what no image can be.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.directory = ifd.Directory.first(file)
         self.width, self.height = (self._number(tag) for tag in (_WIDTH, _HEIGHT))
         self._channels = self._number(_SAMPLES, 1)
+        self._planes = self._channels if self._number(_PLANES, 1) == 2 else 1
         bits = set(self.directory.numbers(_BITS, 1))
         kinds = set(self.directory.numbers(_FORMAT, _UNSIGNED))
         self._photometric = self._number(_PHOTOMETRIC, _WHITE_IS_ZERO)
+        if not self.width or not self.height:
+            raise ValueError(f"{self.width} x {self.height} pixels")
         if self._channels > _MOST_CHANNELS:
             raise ValueError(f"{self._channels} channels, expected at most {_MOST_CHANNELS}")
         self.deep = False
@@ -54,6 +57,16 @@ class Tiff:
                     f"samples of {max(bits)} bits and format {max(kinds)}: expected 8 or 16 bits, or floats"
                 )
             self.deep = True
+
+    @property
+    def bits(self) -> int:
+        """8, 16 or 32, as `Photo` has it."""
+        return 8 if not self.deep else 16 if self._number(_FORMAT, _UNSIGNED) == _UNSIGNED else 32
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the colours come out as sRGB, whatever the file's profile says."""
+        return self._photometric in (_CMYK, _LAB)
 
     @property
     def orientation(self) -> int:
@@ -69,16 +82,39 @@ class Tiff:
 
     def pages(self) -> int:
         """How many pages the file holds, as far as they can be followed."""
-        seen, page = {0}, self.directory
+        seen, at = {0}, self.directory.next
         with suppress(ValueError):
-            while page.next not in seen:
-                seen.add(page.next)
-                page = ifd.Directory(self._file, page.next, page.order, page.big)
+            while at not in seen:
+                seen.add(at)
+                at = self.directory.next_after(at)
         return len(seen)
 
-    def deep_samples(self, reopen: Reopen) -> np.ndarray:
-        """uint16 or float32 `(H, W, C)`, upright: gray or RGB, and any alpha. `reopen` as in `byte_pairs`."""
-        samples = self._stored(reopen)
+    def blocks(self) -> Iterator[np.ndarray]:
+        """uint8, uint16 or float32 `(h, W, C)` as stored, not turned: gray or RGB, and any alpha.
+
+        Raises:
+            ValueError, OSError: strips or tiles are missing or broken, or need a decoder that is not there.
+        """
+        decode = self._deep_samples if self.deep else _plain_samples
+        parts = tiff_parts.parts_of(self.directory, self.width, self.height, self._planes)
+        row_bytes = -(-parts.width * max(self.directory.numbers(_BITS, 1)) * self._channels // self._planes // 8)
+        cuttable = not parts.tiled and self._photometric != _YCBCR
+        if cuttable and tiff_parts.compression_of(self.directory) == tiff_parts.PLAIN:
+            parts = tiff_parts.cut(parts, self.height, row_bytes)
+        size = (self.width, self.height)
+        for small in tiff_parts.bands(self.directory, parts, size, row_bytes, inflate=self.deep):
+            yield decode(small)
+
+    def has_bands(self) -> bool:
+        """Whether `blocks` can be asked for: strips and tiles are all there and independent of each other."""
+        if tiff_parts.compression_of(self.directory) == _OLD_JPEG:
+            return False
+        with suppress(ValueError):
+            return bool(tiff_parts.parts_of(self.directory, self.width, self.height, self._planes))
+        return False
+
+    def _deep_samples(self, small: BinaryIO) -> np.ndarray:
+        samples = self._stored(small)
         if self._photometric == _WHITE_IS_ZERO:
             samples = (65535 if samples.dtype == np.uint16 else 1) - samples
         colours = 3 if self._photometric == _RGB else 1
@@ -87,49 +123,33 @@ class Tiff:
             return samples[..., :colours]
         return _divided(samples[..., : colours + 1]) if extra[0] == _MULTIPLIED else samples[..., : colours + 1]
 
-    def _stored(self, reopen: Reopen) -> np.ndarray:
-        self._check_parts()
+    def _stored(self, small: BinaryIO) -> np.ndarray:
+        if tiff_parts.compression_of(self.directory) == _SLOW and self._fits_libtiff():
+            return self._by_libtiff(small)
         import tifffile  # a third of a second, which only deep TIFFs need to wait
 
-        self._file.seek(0)
         try:
-            with tifffile.TiffFile(self._file) as file:
+            with tifffile.TiffFile(small) as file:
                 samples = file.pages[0].asarray()
         except (KeyError, ValueError) as error:
             if "imagecodecs" not in str(error):  # the package that tifffile misses for most compressions
                 raise
-            return self._by_libtiff(reopen, error)
-        if self._channels > 1 and self._number(_PLANES, 1) == 2:
+            if not self._fits_libtiff():
+                raise ValueError(f"{error.args[0]}; pip install imagecodecs") from error
+            return self._by_libtiff(small)
+        if self._planes > 1:
             samples = np.moveaxis(samples, 0, -1)
-        samples = samples.reshape(self.height, self.width, self._channels)
-        samples = samples.astype(np.uint16 if samples.dtype.kind == "u" else np.float32)
-        return exif_block.upright(samples, self.orientation)
+        samples = samples.reshape(-1, self.width, self._channels)
+        return samples.astype(np.uint16 if samples.dtype.kind == "u" else np.float32)
 
-    def _check_parts(self) -> None:
-        """Refuses a directory that lacks strips or tiles, for which tifffile puts black, or lies about their size."""
-        tiled = _TILE_WIDTH in self.directory.entries
-        width = self._number(_TILE_WIDTH) if tiled else self.width
-        height = self._number(_TILE_HEIGHT) if tiled else min(self.height, self._number(_ROWS, self.height))
-        if width * height > max(self.width * self.height, _LARGEST_TILE):
-            raise ValueError(f"tiles of {width} x {height} pixels")
-        planes = self._channels if self._number(_PLANES, 1) == 2 else 1
-        expected = planes * -(-self.width // width) * -(-self.height // height)
-        for tag in (_TILE_OFFSETS, _TILE_SIZES) if tiled else (_STRIP_OFFSETS, _STRIP_SIZES):
-            found = self.directory.numbers(tag)
-            if len(found) != expected or not all(found):
-                raise ValueError(f"{sum(map(bool, found))} strips or tiles where {expected} were expected")
+    def _fits_libtiff(self) -> bool:
+        """Whether Pillow reads such samples of 16 bits: those that are whole numbers, and interleaved."""
+        return self._number(_BITS, 1) == 16 and self._number(_FORMAT, _UNSIGNED) == _UNSIGNED and self._planes == 1
 
-    def _by_libtiff(self, reopen: Reopen, error: Exception) -> np.ndarray:
-        if (
-            self._number(_BITS, 1) != 16
-            or self._number(_FORMAT, _UNSIGNED) != _UNSIGNED
-            or self._number(_PLANES, 1) == 2
-        ):
-            raise ValueError(f"{error.args[0]}; pip install imagecodecs") from error
-        # Pillow turns TIFFs upright by itself.
+    def _by_libtiff(self, small: BinaryIO) -> np.ndarray:
         if self._channels == 1:
-            return np.asarray(reopen()).astype(np.uint16)[..., None]
-        pairs, _ = byte_pairs(reopen)
+            return np.asarray(identify(small)).astype(np.uint16)[..., None]
+        pairs, _ = byte_pairs(partial(identify, small))
         return pairs.view(np.uint16)[..., 0]  # libtiff has put them in the order of this machine
 
     def _number(self, tag: int, *default: int) -> int:
@@ -139,55 +159,8 @@ class Tiff:
         return values[0]
 
 
-def encode(
-    samples: np.ndarray, *, icc_profile: bytes | None = None, exif: bytes | None = None, xmp: bytes | None = None
-) -> bytes:
-    """A TIFF of uint8, uint16 or float32 samples `(H, W, C)`: gray or RGB, and alpha; Deflate, BigTIFF above 4 GiB."""
-    height, width, channels = samples.shape
-    rows = max(1, _STRIP // (width * channels * samples.itemsize))
-    strips = [_strip(samples[start : start + rows]) for start in range(0, height, rows)]
-    sizes = [len(strip) for strip in strips]
-    big = sum(sizes) > _CLASSIC
-    *offsets, end = accumulate(sizes, initial=len(ifd.header(_ORDER, 0, big)))
-    block = exif_block.directory_of(exif)
-    fields = exif_block.about_the_picture(block) if block else {}
-    if block and block.order != _ORDER:
-        fields = ifd.swapped(fields)
-    for tag, kind, data in ((_XMP, ifd.BYTE, xmp), (_ICC, ifd.UNDEFINED, icc_profile)):
-        if data:
-            fields[tag] = ifd.Field(kind, len(data), data)
-    for tag, values in _layout(samples, rows).items():
-        fields[tag] = ifd.numbers(_ORDER, ifd.LONG if tag in (_WIDTH, _HEIGHT, _ROWS) else ifd.SHORT, *values)
-    for tag, bytes_ in ((_STRIP_OFFSETS, offsets), (_STRIP_SIZES, sizes)):
-        fields[tag] = ifd.numbers(_ORDER, ifd.LONG8 if big else ifd.LONG, *bytes_)
-    end += end % 2
-    head = [ifd.header(_ORDER, end, big), *strips]
-    return b"".join((*head, b"\0" * (end - sum(map(len, head))), ifd.pack(fields, end, _ORDER, big)))
-
-
-def _layout(samples: np.ndarray, rows: int) -> dict[int, tuple[int, ...]]:
-    height, width, channels = samples.shape
-    integers = samples.dtype.kind == "u"
-    return {
-        _WIDTH: (width,),
-        _HEIGHT: (height,),
-        _BITS: (8 * samples.itemsize,) * channels,
-        259: (_DEFLATE,),
-        _PHOTOMETRIC: (_RGB if channels >= 3 else _BLACK_IS_ZERO,),
-        _SAMPLES: (channels,),
-        _ROWS: (rows,),
-        _PLANES: (1,),
-        317: (_DIFFERENCES if integers else 1,),
-        _FORMAT: (_UNSIGNED if integers else _FLOAT,) * channels,
-        **({_EXTRA: (_ALPHA,)} if channels % 2 == 0 else {}),
-    }
-
-
-def _strip(rows: np.ndarray) -> bytes:
-    if rows.dtype.kind == "u":
-        rows = rows.copy()
-        rows[:, 1:] -= rows[:, :-1].copy()
-    return zlib.compress(rows.astype(f"{_ORDER}{rows.dtype.str[1:]}").tobytes(), 6)
+def _plain_samples(small: BinaryIO) -> np.ndarray:
+    return np.concatenate([*modes.blocks(identify(small))])
 
 
 def _divided(samples: np.ndarray) -> np.ndarray:
