@@ -1,0 +1,105 @@
+"""Where tiles lie, and how what is restored in them becomes one image: overlaps pass from tile to tile by ramps.
+
+Tiles start at multiples of the net's size rule, so that strides and windows lie as in the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aio.inference.rows import Band, Rows
+
+Interval = tuple[int, int]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles that cover an image, as (start, length) of their rows and of their columns."""
+
+    rows: list[Interval]
+    columns: list[Interval]
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+
+def grid(size: tuple[int, int], sides: tuple[int, int], overlap: int, step: int) -> Grid:
+    """Tiles of at most `sides` for an image of `size`, both (height, width).
+
+    Neighbours share `overlap` pixels or a little more. Sides and overlap grow to multiples of `step`, and a side to
+    twice the overlap, where they are none.
+    """
+    overlap = _ceil(overlap, step)
+    rows, columns = (
+        intervals(length, max(_ceil(side, step), 2 * overlap), overlap, step)
+        for length, side in zip(size, sides, strict=True)
+    )
+    return Grid(rows, columns)
+
+
+def intervals(length: int, side: int, overlap: int, step: int) -> list[Interval]:
+    """As few intervals of at most `side` as cover `length`, and about equally long; all starts are multiples of `step`.
+
+    `side` and `overlap` are multiples of `step`, and `side` is more than `overlap`.
+    """
+    if length <= side:
+        return [(0, length)]
+    count = -(-(length - overlap) // (side - overlap))
+    side = _ceil(-(-(length - overlap) // count), step) + overlap
+    last = _ceil(length - side, step)
+    starts = [index * last // (count - 1) // step * step for index in range(count)]
+    return [(start, min(side, length - start)) for start in starts]
+
+
+def _ceil(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+def ramp(length: int) -> Tensor:
+    """`(length,)`: what a tile weighs where it overlaps the one before, which weighs the rest of 1.
+
+    Neither tile's outermost quarter of the overlap weighs anything, since there its own padding shows.
+    """
+    margin = length // 4
+    return ((torch.arange(1, length + 1) - margin) / (length - 2 * margin + 1)).clamp_(0, 1)
+
+
+@torch.inference_mode()
+def restored_rows(
+    source: Rows, restore: Callable[[Tensor], Tensor], tiles: Grid, *, scale: int = 1, progress: Progress | None = None
+) -> Iterator[Tensor]:
+    """The rows of `source` restored tile by tile: `(C', n, scale * W)` from above, each overwritten by the next.
+
+    `restore` takes `(C, h, w)` to `(C', scale * h, scale * w)`. Only one band of tiles is held, of input and of result.
+    """
+    band, done, total = Band(source), 0, len(tiles)
+    strip, carried = torch.empty(0), torch.empty(0)
+    ends = [start * scale for start, _ in tiles.rows[1:]] + [source.height * scale]
+    for (top, height), end in zip(tiles.rows, ends, strict=True):
+        rows, covered = band.move(top, height), 0
+        for left, width in tiles.columns:
+            restored = restore(rows[:, :, left : left + width])
+            if not len(strip):
+                strip = restored.new_empty(len(restored), height * scale, source.width * scale)
+            _lay(strip[:, : height * scale], restored, left * scale, covered)
+            covered, done = (left + width) * scale, done + 1
+            if progress:
+                progress(done, total)
+        shared, final = carried.shape[1] if top else 0, end - top * scale
+        if shared:
+            strip[:, :shared] = carried.lerp_(strip[:, :shared], ramp(shared)[:, None])
+        carried = strip[:, final : height * scale].clone()
+        yield strip[:, :final]
+
+
+def _lay(strip: Tensor, restored: Tensor, left: int, covered: int) -> None:
+    """Puts a tile into `strip` from column `left` on; up to `covered` there is another one, which fades out."""
+    shared = covered - left if left else 0
+    width = restored.shape[2]
+    strip[:, :, left : left + shared].lerp_(restored[:, :, :shared], ramp(shared))
+    strip[:, :, left + shared : left + width] = restored[:, :, shared:]
