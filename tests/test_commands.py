@@ -32,7 +32,7 @@ def test_bad_input_is_one_line_and_exit_code_2():
     assert "choose from fit, evaluate, submit, restore, models" in said.stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "submit", "restore", "models", "data"])
+@pytest.mark.parametrize("command", ["evaluate", "submit", "restore", "models", "demo", "data"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         dispatch([command, "--help"])

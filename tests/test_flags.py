@@ -10,7 +10,7 @@ from aio.errors import InputError
 from aio.flags import FLAGS, help_text, translate
 from aio.presets import list_presets, net_preset
 
-ROOT_OPTIONS = {"resume_from", "wblogger", "run_dir"}
+ROOT_OPTIONS = {"resume_from", "wblogger", "run_dir", "scale_lr", "base_batch"}
 OWNERS = {
     "model.net.init_args": "aio.nets.lora_restormer.LoraRestormer",
     "model": "aio.task.RestorationTask",
@@ -19,6 +19,8 @@ OWNERS = {
     "adapter": "aio.callbacks.adapt.Adapt",
     "ema": "aio.callbacks.ema.EMA",
     "loss": "aio.callbacks.mixed_loss.MixedLoss",
+    "progressive": "aio.callbacks.progressive.Progressive",
+    "skip": "aio.callbacks.non_finite.NonFinite",
 }
 # flag -> the words of the command line, the option they become
 EXAMPLES = {
@@ -37,6 +39,10 @@ EXAMPLES = {
     "accum_grad": ("3", "--trainer.accumulate_grad_batches=3"),
     "precision": ("bf16-mixed", "--trainer.precision=bf16-mixed"),
     "gradient_clip_val": ("0.01", "--trainer.gradient_clip_val=0.01"),
+    "effective_batch": ("64", "--progressive.effective_batch=64"),
+    "scale_lr": ("linear", "--scale_lr=linear"),
+    "base_batch": ("32", "--base_batch=32"),
+    "max_skipped": ("10", "--skip.max_skipped=10"),
     "use_ema": ("true", "--ema.decay=0.999"),
     "ema_decay": ("0.99", "--ema.decay=0.99"),
     "loss_type": ("l1", "--loss.loss_type=l1"),
@@ -156,6 +162,10 @@ def test_other_options_pass_as_they_are():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        ("--scale_lr cubic", "--scale_lr cubic: choose from none, linear, sqrt"),
+        ("--num_gpus 2 --devices 4", "--devices 4: --num_gpus 2 says otherwise of the same option; give one"),
+        ("--lr 1e-3 --model.lr=1e-4", "--model.lr 1e-4: --lr 1e-3 says otherwise of the same option; give one"),
+        ("--trust", "--trust: expected the name of a package"),
         ("--de_type snow", "--de_type snow: unknown degradation 'snow': choose from .*dehaze.*lol"),
         ("--de_type [snow]", r"--de_type \[snow\]: unknown degradation 'snow': choose from .*dehaze.*lol"),
         ("--de_type", "--de_type nothing: no degradation given: choose from .*derain"),
@@ -175,6 +185,11 @@ def test_other_options_pass_as_they_are():
 def test_bad_words_name_flag_value_and_expectation(argv, said):
     with pytest.raises(InputError, match=f"^{said}"):
         translate(argv.split())
+
+
+def test_a_word_said_again_corrects_itself():
+    assert translate(["--lr", "1", "--lr", "2"])[-1] == "--model.lr=2.0"
+    assert len(translate(["--num_gpus", "2", "--devices", "2"])) == 2
 
 
 def test_unknown_model_lists_the_presets():

@@ -10,15 +10,17 @@ import pytest
 import aio
 
 PACKAGE = Path(aio.__file__).parent
-ENTRY_POINTS = {"fit", "evaluate", "submit", "restore", "models", "sweep", "__main__"}
+ENTRY_POINTS = {"fit", "evaluate", "submit", "restore", "demo", "models", "sweep", "__main__"}
 # module -> what it may import of aio besides itself
 ALLOWED = {
-    "__init__": {"presets", "weights", "nets.base", "nets.building"},
+    "__init__": {"presets", "weights", "nets.base", "nets.building", "inference", "vocabulary", "errors"},
     "errors": set(),
     "files": set(),
     "vocabulary": {"errors"},
     "presets": {"errors"},
-    "flags": {"errors", "presets", "vocabulary"},
+    "trust": {"errors"},
+    "parsing": {"errors", "trust"},
+    "flags": {"errors", "presets", "trust", "vocabulary"},
     "commands": {"errors"},
     "benchmarks": {"errors", "vocabulary"},
     "images": {"errors", "files"},
@@ -43,11 +45,15 @@ ALLOWED = {
         "weights",
         "task",
         "data.datamodule",
+        "data.loader",
         "data.seeding",
         "losses",
         "metrics",
         "nets.base",
         "nets.cost",
+        "nets.deployable",
+        "nets.folder",
+        "nets.sharding",
         "pictures",
         "tables",
         "files",
@@ -55,7 +61,11 @@ ALLOWED = {
         "resize",
         "vocabulary",
     },
-    "inference": {"nets.base", "colour", "images", "metrics", "files", "errors"},
+    "inference": {"nets.base", "colour", "resize", "images", "metrics", "pictures", "files", "errors"},
+    "page": {
+        *("adapters", "data.degradations", "images", "inference", "nets.base", "nets.dfrg"),
+        *("pictures", "files", "errors", "vocabulary"),
+    },
     "sweeps": {"cli", "flags", "files", "errors"},
 }
 ROOMS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
@@ -12,14 +13,20 @@ from aio.errors import InputError
 BAD_INPUT: Final = 2
 CHECKPOINT: Final = "weights: .ckpt, .pth, .safetensors or a folder"
 _TWICE_OVERLAP: Final = 64
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs `main` on the words of the command line and exits with its code; 2 and one message on bad input."""
+    """Runs `main` on the words of the command line, exits with its code; 2 and a message on bad input or full disks."""
     try:
         code = main(sys.argv[1:] if argv is None else argv)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        sys.stderr.write(f"error: {error.filename or 'a file'}: not written, {error.strerror}\n")
         sys.exit(BAD_INPUT)
     sys.exit(code or 0)
 

@@ -15,6 +15,7 @@ import yaml
 
 from aio.errors import InputError
 from aio.presets import net_preset
+from aio.trust import refuse_foreign
 from aio.vocabulary import expand
 
 Number = TypeVar("Number", int, float)
@@ -90,6 +91,7 @@ def _gpus(words: list[str]) -> int | str:
 
 
 _TRAINSETS: Final = ("demo", "synthetic", "paired", "mixed", "pooled")
+_SCALES: Final = ("none", "linear", "sqrt")
 _LOSSES: Final = ("l1", "l2", "charbonnier", "psnr")
 FLAGS: Final = (
     Flag(
@@ -119,6 +121,10 @@ FLAGS: Final = (
     Flag("accum_grad", "trainer.accumulate_grad_batches", "batches per optimiser step", _whole, "N"),
     Flag("precision", "trainer.precision", "32-true, bf16-mixed, 16-mixed", _text, "P"),
     Flag("gradient_clip_val", "trainer.gradient_clip_val", "largest gradient norm", _number),
+    Flag("effective_batch", "progressive.effective_batch", "samples per step of all devices, by accumulation", _whole),
+    Flag("scale_lr", "scale_lr", "scale --lr by that over --base_batch: none, linear, sqrt", _choice(*_SCALES), "RULE"),
+    Flag("base_batch", "base_batch", "samples per step for which --lr is meant", _whole),
+    Flag("max_skipped", "skip.max_skipped", "so many steps of ten times as many may be not finite", _whole),
     Flag("use_ema", "ema.decay", "average the weights (true) or not (false)", _ema_decay_of_switch, "BOOL"),
     Flag("ema_decay", "ema.decay", "decay of the average", _number),
     Flag("loss_type", "loss.loss_type", f"pixel loss: {', '.join(_LOSSES)}", _choice(*_LOSSES), "LOSS"),
@@ -126,7 +132,13 @@ FLAGS: Final = (
     Flag("edge_weight", "loss.edge_weight", "weight of the Sobel edge term", _number),
     Flag("frequency_weight", "loss.frequency_weight", "weight of the Fourier term", _number),
     Flag("use_dfrg", "model.net.init_args.use_dfrg", "DFRG in the LoRA-gated Restormer", _switch, "BOOL"),
-    Flag("resume_from", "resume_from", "checkpoint to go on from; last: that of --ckpt_dir", _text, "CKPT"),
+    Flag(
+        "resume_from",
+        "resume_from",
+        "checkpoint to go on from; last: that of --ckpt_dir; auto: the same, or begin",
+        _text,
+        "CKPT",
+    ),
     Flag("fine_tune_from", "model.fine_tune_from", "checkpoint whose weights to start from", _text, "CKPT"),
     Flag("lora_rank", "adapter.rank", "freeze that network and train adapters of this rank", _whole, "R"),
     Flag("wblogger", "wblogger", "log to Weights & Biases under this project", _text, "PROJECT"),
@@ -134,6 +146,8 @@ FLAGS: Final = (
 )
 _BY_NAME: Final = {f"--{flag.name}": flag for flag in FLAGS}
 _REFINED: Final = ("--model", "--use_ema")  # by --use_dfrg and --ema_decay, which may stand before them
+_REFINING: Final = ("--use_ema", "--ema_decay")  # share an option, and say different things of it
+_TRUST: Final = "--trust"
 _NO_EMA: Final = "--ema.decay=0.0"  # overrules a decay
 _NO_BASE: Final = "--base=null"  # a file's bases are read before it
 # Where one net is named after another, the parser would keep the first one's arguments wherever their names agree. The
@@ -145,17 +159,21 @@ def translate(argv: Sequence[str]) -> list[str]:
     """`argv` with every short flag as its dotted option, after all `--config` files, so that flags beat files.
 
     Raises:
-        InputError: a value does not fit its flag.
+        InputError: a value does not fit its flag, or a class is named whose package nobody trusts.
     """
     configs: list[str] = []
     refined: list[str] = []
     options: list[str] = []
     last: list[str] = []
-    for name, words, joined in _groups(argv):
+    trusted = trusted_packages(argv)
+    groups = [group for group in _groups(argv) if group[0] != _TRUST]
+    _refuse_contradictions(groups)
+    for name, words, joined in groups:
         if name in ("--config", "-c"):
             if not words:
                 raise InputError(f"{name}: expected a YAML file")
             for file in (file for word in words for file in _with_bases(word)):
+                refuse_foreign(_content(file), file, trusted)
                 configs += [_FORGET_NET] * _names_net(file) + [f"--config={file}"]
                 configs += [_NO_BASE] * bool(_content(file).get("base"))
         elif name in _BY_NAME:
@@ -163,9 +181,40 @@ def translate(argv: Sequence[str]) -> list[str]:
             options_of_kind = last if option == _NO_EMA else refined if name in _REFINED else options
             options_of_kind += [_FORGET_NET, option] if name == "--model" else [option]
         else:
+            refuse_foreign(_plain(name, words), name, trusted)
             options += [_FORGET_NET] * (name == "--model.net")
             options += [f"{name}={words[0]}", *words[1:]] if joined else [name, *words]
     return [*configs, *refined, *options, *last]
+
+
+def trusted_packages(argv: Sequence[str]) -> list[str]:
+    """What `--trust` names on the command line; a file cannot trust itself."""
+    packages = [_as_list(words) for name, words, _ in _groups(argv) if name == _TRUST]
+    if [] in packages:
+        raise InputError(f"{_TRUST}: expected the name of a package")
+    return [package for named in packages for package in named]
+
+
+def _refuse_contradictions(groups: Sequence[tuple[str, list[str], bool]]) -> None:
+    """Raises InputError where two names of one option are given two values; the same name again is a correction."""
+    said: dict[str, tuple[str, list[str]]] = {}
+    for name, words, _ in groups:
+        key = _BY_NAME[name].key if name in _BY_NAME else name.removeprefix("--")
+        before, others = said.setdefault(key, (name, words))
+        if before != name and words != others and name not in _REFINING and before not in _REFINING:
+            raise InputError(
+                f"{name} {' '.join(words)}: {before} {' '.join(others)} says otherwise of the same option; give one"
+            )
+        said[key] = (name, words)
+
+
+def _plain(name: str, words: list[str]) -> Any:
+    """The value of an option as the parser will read it."""
+    try:
+        value = yaml.safe_load(" ".join(words))
+    except yaml.YAMLError:
+        return None
+    return {"class_path": value} if name.endswith(".class_path") else value
 
 
 def _with_bases(config: str, builds_on: tuple[Path, ...] = ()) -> list[str]:
@@ -230,6 +279,9 @@ def help_text() -> str:
             "Trains one network on several degradations. A flag beats a file wherever it stands.",
             "",
             *lines,
+            "",
+            "Files and options may name classes of aio, lightning, torch and torchvision; of others with",
+            "--trust PACKAGE [PACKAGE ...], which no file can say.",
             "",
             "Every option with its default:  aio fit --help_all",
             "The configuration as a file:    aio fit [flags] --print_config > my.yaml",

@@ -15,7 +15,7 @@ from aio.colour import luma, with_luma
 from aio.errors import InputError
 from aio.losses.mixture import Mixture
 from aio.losses.pixel import L1
-from aio.metrics import Means, ScoreTable, find_protocol, input_name
+from aio.metrics import Means, ScoreTable, TaskErrors, find_protocol, input_name
 from aio.nets.base import RestorationNet, restore_any_size
 from aio.vocabulary import DEGRADATIONS
 from aio.weights import start_from
@@ -43,6 +43,7 @@ class RestorationTask(L.LightningModule):
 
     Attributes:
         steps_of_epochs: optimiser steps of each epoch where these differ; who makes them differ sets it in `setup`.
+        training_errors: of the training samples; who logs them reads it out.
     """
 
     def __init__(
@@ -78,6 +79,10 @@ class RestorationTask(L.LightningModule):
         self.criterion = Mixture(l1=(L1(), 1.0))
         self.scores = self._empty_scores()
         self.steps_of_epochs: list[int] | None = None
+        self._said: dict[str, Any] = {}
+        self._plan: int | list[int] = 0
+        self._resumed_plan: int | list[int] | None = None
+        self.training_errors = TaskErrors(len(DEGRADATIONS))
         if fine_tune_from is not None:
             self.net = start_from(net, fine_tune_from)
 
@@ -97,6 +102,7 @@ class RestorationTask(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         restored = self(batch["degraded"], batch["task"] if self.tell_task else None)
+        self.training_errors.add(restored, batch["clean"], batch["task"])
         terms = self.criterion(restored, batch["clean"])
         extra = self.net.extra_losses(batch.get("second_view"))
         loss = self.criterion.total(terms) + sum(extra.values())
@@ -147,21 +153,48 @@ class RestorationTask(L.LightningModule):
         parameters = [p for p in self.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
         optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        self._said = {name: value for name, value in optimizer.param_groups[0].items() if name not in ("params", "lr")}
         warmup, held, total = self._planned_steps()
         schedule = WarmupCosine(warmup=warmup, hold=held - warmup, total=total, floor=self.min_lr / self.lr)
         # A resumed training restores the numbers of a callable object, so that `--epochs` could not prolong it.
         scheduler = {"scheduler": LambdaLR(optimizer, lambda step: schedule(step)), "interval": "step"}
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["steps_of_epochs"] = self._plan
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed_plan = checkpoint.get("steps_of_epochs")
+
+    def on_train_start(self) -> None:
+        """What a resumed optimiser was saved with gives way to what is said now; it goes on at the same epoch.
+
+        Where nothing differs, nothing changes.
+        """
+        scheduler = cast(LambdaLR, self.lr_schedulers())
+        if self._resumed_plan is not None:
+            epoch = self.trainer.current_epoch
+            scheduler.last_epoch += _steps_before(epoch, self._plan) - _steps_before(epoch, self._resumed_plan)
+        scheduler.base_lrs = [self.lr for _ in scheduler.base_lrs]
+        scheduler._last_lr = [self.lr * factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
+        for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
+            group.update(self._said, lr=rate, initial_lr=self.lr)
+
     def _planned_steps(self) -> tuple[float, float, float]:
         """Optimiser steps until the warm-up ends, until the rate falls, and in all."""
         self.trainer.fit_loop.setup_data()  # counts the batches, also of an endless training
         ends = (self.warmup_epochs, self.warmup_epochs + self.hold_epochs)
         if self.steps_of_epochs is not None:
+            self._plan = self.steps_of_epochs
             warmup, held = (_steps_until(end, self.steps_of_epochs) for end in ends)
             return warmup, held, sum(self.steps_of_epochs)
-        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        self._plan = per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         return ends[0] * per_epoch, ends[1] * per_epoch, self.trainer.estimated_stepping_batches
+
+
+def _steps_before(epoch: int, plan: int | list[int]) -> int:
+    """The steps before `epoch`, which is no more than one beyond the last; each is of as many, or as `plan` lists."""
+    return plan * epoch if isinstance(plan, int) else sum(plan[:epoch])
 
 
 def _steps_until(epoch: float, steps: list[int]) -> float:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,9 @@ import pytest
 import torch
 
 from aio.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
+from aio.commands import run
 from aio.errors import InputError
+from aio.fit import main
 from aio.task import RestorationTask
 from training import batch_of, loader, tiny, trainer_for
 
@@ -65,13 +72,70 @@ def test_a_failed_write_keeps_the_earlier_checkpoint(tmp_path, monkeypatch):
 
     def fail_half_way(checkpoint: dict[str, Any], file: Any) -> None:
         file.write(b"half of it")
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch, "save", fail_half_way)
-    with pytest.raises(OSError, match="no space"):
-        io.save_checkpoint({"epoch": 2}, path)
+    with pytest.raises(
+        InputError, match=r"last\.ckpt: not written \(No space left on device\); about 4,000 bytes are n"
+    ):
+        io.save_checkpoint({"epoch": 2, "weights": [torch.zeros(1000)]}, path)
     assert io.load_checkpoint(path) == {"epoch": 1}
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """The system refuses to let a file grow beyond `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path):
+    """Torch itself meets the refusal, in the midst of its archive."""
+    io, path = AtomicCheckpointIO(), tmp_path / "last.ckpt"
+    io.save_checkpoint({"epoch": 1}, path)
+    with (
+        room_for(100_000),
+        pytest.raises(InputError, match=r"last\.ckpt: not written .* about 4,000,000 bytes are needed"),
+    ):
+        io.save_checkpoint({"epoch": 2, "weights": torch.zeros(1_000_000)}, path)
+    assert io.load_checkpoint(path) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_another_failure_is_not_taken_for_a_full_disk(tmp_path, monkeypatch):
+    def fail(checkpoint: dict[str, Any], file: Any) -> None:
+        raise RuntimeError("cannot be stored")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="cannot be stored"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
+
+
+def test_a_training_on_a_full_disk_says_so_and_can_go_on(short_fit, tmp_path, capsys):
+    words = [*short_fit, "--epochs", "1", "--ckpt_dir", str(tmp_path / "run")]
+    with room_for(2_000_000), pytest.raises(SystemExit) as ended:
+        run(main, words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "error: " in said
+    assert ".ckpt: not written (File too large)" in said
+    assert not list((tmp_path / "run").glob(".tmp*"))
+    main([*words, "--resume_from", "auto"])
+    assert (tmp_path / "run" / "last.ckpt").is_file()
+    steps = [row.split(",")[3] for row in (tmp_path / "run" / "metrics.csv").read_text().splitlines()]
+    assert steps.count("1") <= 2  # a step and its validation: what the first attempt logged is not there
+
+
+def test_bytes_and_names_are_on_the_disk(tmp_path, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink()))
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+    assert [synced[0].parent, synced[1]] == [tmp_path, tmp_path]
 
 
 class Bomb:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -56,9 +57,14 @@ def test_counting_leaves_the_net_as_it_is():
     assert net.body.weight.dtype == torch.bfloat16
 
 
-def test_the_cost_is_printed_and_logged(capsys):
+@pytest.mark.parametrize("steps_done", [0, 3])
+def test_the_cost_is_printed_always_and_logged_by_the_first_start_alone(capsys, steps_done):
     logged = []
-    trainer = SimpleNamespace(loggers=[SimpleNamespace(log_metrics=lambda values, step: logged.append((values, step)))])
-    Cost().on_fit_start(trainer, RestorationTask(net=Gated()))
-    assert logged == [({"cost/parameters": 84 + 12, "cost/gmacs": (81 * 256**2 + 9) / 1e9}, 0)]
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((values, step)))
+    trainer, cost = SimpleNamespace(loggers=[logger], global_step=steps_done), Cost()
+    cost.setup(trainer, RestorationTask(net=Gated()), "fit")
+    assert logged == []
+    cost.on_train_start(trainer, RestorationTask(net=Gated()))
+    expected = ({"cost/parameters": 84 + 12, "cost/gmacs": (81 * 256**2 + 9) / 1e9}, 0)
+    assert logged == ([] if steps_done else [expected])
     assert "Gated: 96 parameters, 0.01 GMACs at 256 x 256" in capsys.readouterr().out

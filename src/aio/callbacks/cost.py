@@ -14,13 +14,24 @@ from aio.task import RestorationTask
 
 
 class Cost(L.Callback):
-    """Prints and logs `cost/parameters` and `cost/gmacs`."""
+    """Prints and logs `cost/parameters` and `cost/gmacs`; a resumed training has logged them before."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, float] = {}
 
     @rank_zero_only
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Before a strategy may shard the net, of which counting makes a copy."""
+        if stage != "fit":
+            return
         net = cast(RestorationTask, pl_module).net
         parameters, macs = count_parameters(net), count_macs(net)
         summary = f"{type(net).__name__}: {parameters:,} parameters, {macs / 1e9:.2f} GMACs at {SIDE} x {SIDE}"
         Console().print(summary)
-        for logger in trainer.loggers:
-            logger.log_metrics({"cost/parameters": parameters, "cost/gmacs": macs / 1e9}, step=0)
+        self._values = {"cost/parameters": parameters, "cost/gmacs": macs / 1e9}
+
+    @rank_zero_only
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The number of done steps is known from here on."""
+        for logger in trainer.loggers if trainer.global_step == 0 else []:
+            logger.log_metrics(self._values, step=0)

@@ -18,9 +18,9 @@ class EMA(EMAWeightAveraging):
     """Averages after every optimiser step; checkpoints hold the average as `state_dict`.
 
     Over Lightning's callback: the decay warms up, `min(decay, (1 + n) / (10 + n))` after `n` updates, so that a short
-    run is not held at its first weights; a step that left non-finite weights is not averaged in; a checkpoint without
-    the average cannot be resumed, and one with it cannot be resumed without this callback; the callback can be
-    pickled, as `ddp_spawn` needs.
+    run is not held at its first weights; a step without any gradient, such as `NonFinite` leaves of one that went
+    wrong, changed nothing and is not averaged in; a checkpoint without the average cannot be resumed, and one with it
+    cannot be resumed without this callback; the callback can be pickled, as `ddp_spawn` needs.
 
     Args:
         decay: weight of the past; 0 keeps no average at all (the command line then leaves the callback out).
@@ -45,7 +45,7 @@ class EMA(EMAWeightAveraging):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step > self._latest_update_step and not _all_finite(pl_module):
+        if trainer.global_step > self._latest_update_step and all(p.grad is None for p in pl_module.parameters()):
             self._latest_update_step = trainer.global_step
             return
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
@@ -85,9 +85,3 @@ class _WarmingDecay:
                 average.lerp_(value, 1 - decay)
             else:
                 average.copy_(value)
-
-
-def _all_finite(module: L.LightningModule) -> bool:
-    """One transfer to the host, whatever the number of parameters."""
-    sums = torch.stack([p.detach().float().sum() for p in module.parameters()])
-    return bool(sums.sum().isfinite())
