@@ -19,7 +19,7 @@ _BENCHES = {
     "stoformer.py": "Stoformer's evaluation over all window offsets against loops over them",
     "blocks.py": "What each part of the LoRA-gated Restormer costs in one block",
     "metrics.py": "What measuring costs beside restoring",
-    "fit.py": "Where the time of the demo's training goes",
+    "fit.py": "Where the time of the demo's training goes, and what its safety costs",
     "data.py": "Training samples against a straightforward loader, CPU milliseconds of one process and thread",
     "startup.py": "How long 100,000 files take to be found and checked",
 }
@@ -33,7 +33,7 @@ def main() -> None:
     ]
     for script, title in _BENCHES.items():
         ran = subprocess.run([sys.executable, _HERE / script], capture_output=True, text=True, check=True)
-        table = "\n".join(line for line in ran.stdout.splitlines() if line.startswith("|"))
+        table = "\n".join(line for line in ran.stdout.splitlines() if line.startswith("|") or not line).strip()
         sections += [f"## {title}", f"`python bench/{script}`", table]
     write_text(_HERE / "RESULTS.md", "\n\n".join(sections) + "\n")
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aio.inference.settings import Tile
     from aio.nets.base import RestorationNet
     from aio.presets import Preset
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "list_models", "load"]
+__all__ = ["__version__", "list_models", "load", "restore"]
 
 
 def load(
@@ -34,6 +35,57 @@ def load(
     if str(source) in list_presets() and adapter is None:
         return place(build_net(net_preset(str(source)), source).eval(), device)
     return place(open_net(source, model, [] if adapter is None else [adapter]), device)
+
+
+def restore(
+    image: Any,
+    net: RestorationNet | str | Path | None = None,
+    task: str | None = None,
+    *,
+    strength: float = 1.0,
+    tta: bool = False,
+    tile: Tile = "auto",
+    output: str | Path | None = None,
+) -> Any:
+    """`image` restored, as the same kind of thing; by the same engine as the command `aio restore`.
+
+    Args:
+        image: one of these, or a list of them:
+            - a PIL image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F; `info`, with EXIF and colour profile, is kept;
+            - a NumPy array `(H, W)` or `(H, W, C)` with C 1 to 4, of which an even last channel is alpha and is kept:
+              uint8, uint16, or floats in [0, 1] of 16, 32 or 64 bits;
+            - a torch tensor `(C, H, W)` or `(B, C, H, W)` with C 1, 3 or the net's: floats in [0, 1] or uint8, on any
+              device, to which the result goes back; without gradient;
+            - a path: the file is restored into `output`, and that path comes back. Without `output` a PIL image comes
+              back, upright.
+        net: in eval mode, on the device that is to compute; or the path of a checkpoint, which is loaded onto the
+            first GPU, or else the CPU. For many calls load it once, by `load`.
+        task: the name of the one degradation, for nets that use it (`aio.vocabulary`); None leaves it to the net.
+        strength: 0..1; the result is `strength * restored + (1 - strength) * image`.
+        tta: takes the mean over the eight turned and mirrored forms of the image: eight times the work.
+        tile: side of a tile in pixels; `none` takes the image whole; `auto` goes by the memory at hand.
+        output: the file to write, of the format that its suffix says, with depth, alpha and metadata kept.
+
+    Returns:
+        The kind, type, shape and depth of `image`, computed in float32; sides times `net.scale`.
+
+    Raises:
+        aio.errors.InputError: there is no `net`, the image is of another kind, type or range, an option is none of
+            its values, a file cannot be read, or a PIL image cannot hold what is in it (16-bit colours).
+    """
+    from aio.errors import InputError
+    from aio.inference.anything import check_settings, restore_anything
+    from aio.inference.settings import Settings
+    from aio.nets.base import RestorationNet
+    from aio.vocabulary import TASK_ID, one_degradation
+    from aio.weights import open_net, place
+
+    if net is None:
+        raise InputError("net: expected a network, as of aio.load, or the path of a checkpoint")
+    settings = Settings(None if task is None else TASK_ID[one_degradation(task, "task")], tile, strength, tta)
+    check_settings(settings)
+    loaded = net if isinstance(net, RestorationNet) else place(open_net(net), "auto")
+    return restore_anything(loaded, image, settings, output)
 
 
 def list_models() -> dict[str, Preset]:

@@ -16,6 +16,8 @@ COMMANDS: Final = {
     "submit": "restore what the servers of SIDD and DND score",
     "restore": "restore photographs",
     "models": "list the networks, their parameters and cost",
+    "export": "write a network as ONNX, torch.export or safetensors",
+    "demo": "restore photographs on a local page, in the browser",
     "sweep": "run an ablation and gather its table",
     "data": "check a data tree, decode it once for all, draw the degradations",
 }

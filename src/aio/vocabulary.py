@@ -91,8 +91,8 @@ def expand(names: Iterable[str]) -> list[Degradation]:
     return list(chosen)
 
 
-def one_degradation(name: str) -> Degradation:
-    """The one canonical name that `name` stands for.
+def one_degradation(name: str, option: str = "--de_type") -> Degradation:
+    """The one canonical name that `name`, the value of `option`, stands for.
 
     Raises:
         InputError: it is unknown, or stands for several.
@@ -100,7 +100,7 @@ def one_degradation(name: str) -> Degradation:
     try:
         tasks = expand([name])
     except ValueError as error:
-        raise InputError(f"--de_type {name}: {error}") from error
+        raise InputError(f"{option} {name}: {error}") from error
     if len(tasks) > 1:
-        raise InputError(f"--de_type {name} means {', '.join(tasks)}: name one of them")
+        raise InputError(f"{option} {name} means {', '.join(tasks)}: name one of them")
     return tasks[0]

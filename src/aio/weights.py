@@ -5,23 +5,25 @@ from __future__ import annotations
 import pickle
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from aio.adapters import add_adapters, load_adapters, read_plan
+from aio.adapters import AdaptedNet, add_adapters, load_adapters, read_plan
 from aio.errors import InputError
 from aio.nets.base import RestorationNet
 from aio.nets.building import build_net, check_fit, fill
-from aio.nets.folder import WEIGHTS, check_finite, damaged, first_line, read_config, read_weights
-from aio.presets import net_preset
-from aio.recognise import recognise
+from aio.nets.deployable import read_header, write_deployable
+from aio.nets.folder import CONFIG, WEIGHTS, check_finite, damaged, first_line, read_config, read_weights
+from aio.presets import describe, net_preset
+from aio.recognise import preset_of, recognise
 
 _WRAPPERS: Final = ("state_dict", "params_ema", "params", "net")
 _PREFIXES: Final = ("module.", "net.")
+UNSTATED: Final = "not stated"
 # All that was seen when single bits of a checkpoint were turned.
 _DAMAGE: Final = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError),
@@ -30,19 +32,23 @@ _DAMAGE: Final = (
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """All a `.ckpt`, `.pth`, `.pt` or `.safetensors` file or a folder of `save_pretrained` holds; executes nothing.
+    """All a `.ckpt`, `.pth`, `.pt` or `.safetensors` file holds, or the folder of a run or of `save_pretrained`.
+
+    Nothing in it is executed.
 
     Raises:
         InputError: missing, cut off, no checkpoint, or holding more than plain data.
     """
     path = Path(path)
+    if path.is_dir() and not (path / CONFIG).exists() and (path / WEIGHTS).is_file():
+        path = path / WEIGHTS  # of a run
     if path.is_dir():
         named = {"net": read_config(path)}
         return {"state_dict": read_weights(path / WEIGHTS), "hyper_parameters": named}
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a checkpoint (.ckpt, .pth, .safetensors) or a net's folder")
     if path.suffix == ".safetensors":
-        return {"state_dict": read_weights(path)}
+        return {"state_dict": read_weights(path), "hyper_parameters": read_header(path)}
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -121,6 +127,34 @@ def open_net(checkpoint: str | Path, model: str | None = None, adapters: Sequenc
     for path in adapters:
         net = load_adapters(net, path)
     return net.eval()
+
+
+def deploy(net: RestorationNet, path: str | Path, *, tasks: Sequence[str], about: Mapping[str, str]) -> None:
+    """Writes `net` with its adapters to one `.safetensors` file, which `open_net` opens with no more words.
+
+    Args:
+        net: as it is to run.
+        path: the file, written whole or not at all.
+        tasks: names of the degradations that it is for.
+        about: what its header says besides preset, paper and source: licence, how it was trained.
+
+    Raises:
+        InputError: weights are not finite.
+    """
+    plan = net.plan if isinstance(net, AdaptedNet) else {}
+    adapters: dict[str, dict[str, float]] = {
+        name: {"rank": lora.rank, "alpha": lora.alpha} for name, lora in plan.items()
+    }
+    write_deployable(net, path, tasks=tasks, about=describe_net(net) | dict(about), adapters=adapters)
+
+
+def describe_net(net: RestorationNet) -> dict[str, str]:
+    """Preset, paper and source of `net`, adapted or not; nothing for sizes of which there is no preset."""
+    preset = preset_of(net.config)
+    if preset is None:
+        return {}
+    header = describe(preset)
+    return {"preset": preset, "paper": header.paper, "source": header.source}
 
 
 def place(net: RestorationNet, device: str) -> RestorationNet:

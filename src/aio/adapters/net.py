@@ -17,7 +17,7 @@ from aio.errors import InputError
 from aio.nets.base import RestorationNet
 from aio.vocabulary import TASK_ID, Degradation
 
-_CONTRACT: Final = ("multiple_of", "scale", "in_channels", "out_channels", "pad_mode", "config")
+_CONTRACT: Final = ("multiple_of", "scale", "in_channels", "out_channels", "pad_mode", "global_statistics", "config")
 
 
 def add_adapters(net: RestorationNet, plan: Plan) -> AdaptedNet:

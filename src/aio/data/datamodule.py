@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from aio.colour import luma
 from aio.data.degradations import Degrade, Synthesis
 from aio.data.discovery import Split
-from aio.data.loader import TrainingLoader
+from aio.data.loader import TrainingLoader, outlast_signals
 from aio.data.mixture import EpochSampler, Mixture, ShardSampler, largest_remainder
 from aio.data.on_device import degrade_batch
 from aio.data.pairs import TaskSource
@@ -240,6 +240,7 @@ class RestorationData(L.LightningDataModule):
             dataset,
             sampler=ShardSampler(length=len(dataset), rank=rank, world_size=world_size),
             num_workers=self.num_workers,
+            worker_init_fn=outlast_signals,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each validation would draw from the one that nets draw from

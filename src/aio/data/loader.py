@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 import torch
 from torch.utils.data import DataLoader
@@ -12,6 +15,22 @@ from aio.data.mixture import EpochSampler
 from aio.data.on_device import collate
 from aio.data.samples import TrainingSet
 
+_LAST_SECONDS: Final = 60
+
+
+def outlast_signals(worker: int) -> None:
+    """Keeps a loader's process at work while the training ends its step: signals often reach all processes at once.
+
+    SIGTERM, by which torch ends what has got stuck too, ends it a minute later.
+    """
+    for signum in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(signum: int, frame: FrameType | None) -> None:
+    signal.alarm(_LAST_SECONDS)
+
 
 class TrainingLoader(DataLoader):
     """Batches of an epoch from the one that `batches_done` says, counted from 0, to the last.
@@ -19,6 +38,9 @@ class TrainingLoader(DataLoader):
     Nothing is read before the first batch is asked for. Lightning makes an iterator while it counts the steps of a
     training, before it knows the epoch and place at which to go on; worker processes would begin at once. Where to
     begin is what the trainer counts as done, so that batches which workers hold ready are none of it.
+
+    Attributes:
+        waited: seconds in which a batch was asked for and not there yet.
     """
 
     def __init__(
@@ -35,12 +57,22 @@ class TrainingLoader(DataLoader):
             sampler=sampler,
             collate_fn=collate if dataset.undegraded else None,
             num_workers=num_workers,
+            worker_init_fn=outlast_signals,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each epoch would draw from the one that nets draw from
         )
         self.batches_done = batches_done
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator: runs from the first `next` on
         self.sampler.start = self.batches_done()  # type: ignore[attr-defined]
-        yield from super().__iter__()
+        batches = super().__iter__()
+        while True:
+            asked = time.monotonic()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited += time.monotonic() - asked
+            yield batch

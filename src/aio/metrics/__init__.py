@@ -2,6 +2,7 @@
 
 from aio.metrics.image import Window, psnr, ssim
 from aio.metrics.named import PROTOCOLS, find_protocol, input_name, sr_y
+from aio.metrics.per_task import TaskErrors, TaskMeans
 from aio.metrics.protocols import Protocol, Score, comparable
 from aio.metrics.table import Means, Row, ScoreTable
 
@@ -12,6 +13,8 @@ __all__ = [
     "Row",
     "Score",
     "ScoreTable",
+    "TaskErrors",
+    "TaskMeans",
     "Window",
     "comparable",
     "find_protocol",

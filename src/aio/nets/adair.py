@@ -126,7 +126,8 @@ class FreModule(nn.Module):
         height, width = features.shape[-2:]
         with torch.autocast(features.device.type, enabled=False):
             x = features.float()
-            if min(height, width) < self.step:
+            # A graph for every size has no such way out, and gets the empty band by its Fourier transform.
+            if not torch.compiler.is_exporting() and min(height, width) < self.step:
                 return torch.zeros_like(x), x.abs()
             rate = self.rate_conv(x.mean(dim=(-2, -1), keepdim=True)).sigmoid()
             rows = _in_band(height, height // self.step * rate[:, 0])

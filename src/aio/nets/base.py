@@ -32,6 +32,7 @@ class RestorationNet(Pretrained):
     in_channels: int = 3
     out_channels: int = 3
     pad_mode: ClassVar[Literal["reflect", "zeros"]] = "reflect"
+    global_statistics: bool = False  # every pixel sees the whole image: the means, maxima or products of its features
     cost_period: ClassVar[int] = 32  # where both sides are multiples of it, the cost is linear in the pixels
 
     def __new__(cls, *args: Any, **kwargs: Any) -> RestorationNet:

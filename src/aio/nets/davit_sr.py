@@ -91,6 +91,8 @@ class DaViTSR(RestorationNet):
         window_size: side of an attention window; image sides are multiples of it.
     """
 
+    global_statistics = True
+
     def __init__(
         self,
         *,

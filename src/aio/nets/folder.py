@@ -23,7 +23,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 CARD: Final = "README.md"
 # All that was seen when single bytes of a safetensors file were changed.
-_DAMAGE: Final = (SafetensorError, OSError, ValueError, RuntimeError, LookupError, AttributeError, MemoryError)
+DAMAGE: Final = (SafetensorError, OSError, ValueError, RuntimeError, LookupError, AttributeError, MemoryError)
 
 
 def write_folder(folder: Path, config: dict[str, Any], state: dict[str, Tensor], card: str) -> None:
@@ -71,7 +71,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     _expected(path)
     try:
         return load_file(path)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(path, error) from error
 
 

@@ -65,6 +65,8 @@ class GRLA(DCTLSA):
         gamma: bandwidth of the Gaussian kernel in units of 1 / sqrt(dim); table 4 finds 1/2 best.
     """
 
+    global_statistics = True
+
     def __init__(
         self,
         *,

@@ -135,6 +135,7 @@ class GRLASeed(RestorationNet):
         layer_norm: the release's option, off in its weights: layer norms before attention and FFN.
     """
 
+    global_statistics = True
     in_channels = 1
     out_channels = 1
 

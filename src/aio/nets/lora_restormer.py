@@ -146,6 +146,7 @@ class LoraRestormer(RestorationNet):
     """
 
     multiple_of = 8
+    global_statistics = True
 
     def __init__(
         self,
@@ -226,7 +227,7 @@ class LoraRestormer(RestorationNet):
     def _told(self, image: Tensor, task: Tensor | None) -> Tensor:
         """The ids `(B,)` the experts are told."""
         if task is None:
-            return torch.full((len(image),), UNKNOWN_TASK, device=image.device)
+            return torch.full((image.shape[0],), UNKNOWN_TASK, device=image.device)
         if not self.training:
             return task
         # The parity of the middle pixel and not a random draw, so that a resumed or distributed run repeats it.

@@ -140,7 +140,13 @@ class Adapter(nn.Module):
         return self.proj_out(out), balance
 
     def run_experts(self, x: Tensor, shared: Tensor, choice: Tensor) -> Tensor:
-        """Sample i through expert `choice[i]`; every chosen expert runs once, on all its samples."""
+        """Sample i through expert `choice[i]`; every chosen expert runs once, on all its samples.
+
+        In a graph, whose way no value may change, all run on all samples, and what was not chosen is dropped.
+        """
+        if torch.compiler.is_exporting():
+            every = torch.stack([expert((x, shared)) for expert in self.experts], dim=1)
+            return every.take_along_dim(choice[:, None, None, None, None], dim=1).squeeze(1)
         order = choice.argsort(stable=True)
         sizes = choice.bincount(minlength=len(self.experts)).tolist()
         groups = zip(self.experts, x[order].split(sizes), shared[order].split(sizes), strict=True)

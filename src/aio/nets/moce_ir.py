@@ -155,6 +155,7 @@ class MoCEIR(RestorationNet):
     """
 
     multiple_of = 8
+    global_statistics = True
 
     def __init__(
         self,

@@ -72,6 +72,7 @@ class NAFNet(RestorationNet):
     """
 
     pad_mode = "zeros"
+    global_statistics = True
 
     def __init__(
         self,
@@ -160,6 +161,7 @@ def with_local_pooling(net: NAFNet, train_size: int) -> NAFNet:
     local = copy.deepcopy(net, shared)
     for level, block in _blocks_by_level(local):
         block.sca[0] = LocalAvgPool2d(max(1, (train_size * 3 // 2) >> level))
+    local.global_statistics = False
     return local
 
 

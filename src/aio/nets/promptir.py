@@ -31,7 +31,8 @@ class PromptGenBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.linear_layer(x.mean(dim=(-2, -1))).softmax(dim=1, dtype=torch.float32)
-        prompt = torch.tensordot(weights.to(self.prompt_param.dtype), self.prompt_param[0], dims=1)
+        prompts = self.prompt_param[0]
+        prompt = (weights.to(prompts.dtype) @ prompts.flatten(1)).unflatten(1, prompts.shape[1:])
         prompt = prompt.contiguous(memory_format=torch.channels_last)
         return self.conv3x3(F.interpolate(prompt, x.shape[-2:], mode="bilinear"))
 

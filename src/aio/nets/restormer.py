@@ -32,6 +32,7 @@ class Restormer(RestorationNet):
     """
 
     multiple_of = 8
+    global_statistics = True
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ class SymUNet(RestorationNet):
         LayerNorm_type: `WithBias` or `BiasFree`.
     """
 
+    global_statistics = True
+
     def __init__(
         self,
         *,
