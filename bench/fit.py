@@ -132,9 +132,9 @@ def rates(rounds: int = 2) -> tuple[float, float]:
     return one, two
 
 
-def rate(ranks: int) -> float:
-    """The median of what a training logs every ten steps, after the first ten."""
-    words = f"""--config {_DEMO} --epochs 1 --batch_size 8 --data.samples_per_epoch {480 * ranks} --num_workers 0
+def rate(ranks: int, samples: int = 480) -> float:
+    """The median of what a training of so many samples each logs every ten steps, after the first ten."""
+    words = f"""--config {_DEMO} --epochs 1 --batch_size 8 --data.samples_per_epoch {samples * ranks} --num_workers 0
         --data.val_images 1 --data.val_size 32 --devices {ranks} --trainer.accelerator cpu
         --trainer.enable_progress_bar false""".split()
     with tempfile.TemporaryDirectory() as folder:

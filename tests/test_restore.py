@@ -263,7 +263,7 @@ def test_a_full_disk_stops_the_job_and_leaves_it_resumable(drawn, restore, out, 
     assert len(contents(out)) == 6
 
 
-def test_a_file_too_long_for_the_file_system_fails_alone(drawn, restore, out):
+def test_a_file_too_long_for_the_file_system_fails_alone(drawn, restore, out, capsys):
     draw(drawn / "long.png", size=(400, 400))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -271,6 +271,9 @@ def test_a_file_too_long_for_the_file_system_fails_alone(drawn, restore, out):
         assert restore(drawn) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr()
+    assert "long.png: cannot be written (File too large)" in said.err
+    assert "stopped" not in said.err
     assert len(contents(out)) == 6
     assert restore(drawn) == 0
     assert len(contents(out)) == 7

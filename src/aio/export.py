@@ -1,8 +1,9 @@
-"""A network for other programs: `python -m aio.export CHECKPOINT --format onnx -o OUT.onnx`, checked against PyTorch."""
+"""A network for other programs, checked against PyTorch: `python -m aio.export C --format onnx -o OUT.onnx`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -19,7 +20,8 @@ _OPSETS: Final = range(18, 24)  # the first that torch translates to, and the la
 _USE: Final = """\
 Formats: onnx, one file with the weights inside; torch_export, for torch.export.load; safetensors, weights and a header
 which `aio` opens with no more words. The first two take any batch and any height and width. What is written is run
-beside PyTorch at three sizes and kept if they agree to 1e-4. OUT.md says what a user has to know."""
+beside PyTorch at three sizes and kept if they agree to 1e-4. OUT's neighbour, with .md added to its
+name, says what a user has to know."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -55,6 +57,9 @@ def _target(options: argparse.Namespace) -> Path:
         raise InputError(f"-o {path}: expected a file NAME{suffix} for --format {options.format}")
     if options.opset is not None and options.format != "onnx":
         raise InputError(f"--opset {options.opset}: only --format onnx has one")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"-o {path}: {folder} is no folder that can be written to")
     if options.checkpoint.exists() and path.exists() and path.samefile(options.checkpoint):
         raise InputError(f"-o {path}: would replace the checkpoint; choose another name")
     return path

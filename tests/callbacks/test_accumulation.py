@@ -82,11 +82,11 @@ def test_more_gpus_than_a_stage_can_feed_are_refused(tmp_path):
     trainer = SimpleNamespace(world_size=3, accumulate_grad_batches=1)
     data: Any = SimpleNamespace(trainer=trainer, batch_size=2)
     with pytest.raises(
-        InputError, match="--effective_batch effective batch 8 is no multiple of 6 .*: expected 6 or 12"
+        InputError, match=r"--effective_batch effective batch 8 is no multiple of 6 .*: expected 6 or 12"
     ):
         progressive.check(data)
     trainer.accumulate_grad_batches = 4
-    with pytest.raises(InputError, match="--accum_grad 4 with an effective batch of 8: .* leave --accum_grad out"):
+    with pytest.raises(InputError, match=r"--accum_grad 4 with an effective batch of 8: .* leave --accum_grad out"):
         progressive.check(data)
     with pytest.raises(InputError, match="--effective_batch 0: expected a whole number of at least 1"):
         Progressive(effective_batch=0)

@@ -47,7 +47,8 @@ def test_the_table_is_printed_and_kept(tmp_path, capsys):
     assert not capsys.readouterr().out
     note_changes([Change("model.lr", 1e-3, 1e-4)], tmp_path, step=7)
     note_changes([Change("ema.decay", 0.9, 0.99)], tmp_path, step=9)
-    assert all(word in capsys.readouterr().out for word in ("step 7", "model.lr", "0.001", "0.0001", "ema.decay"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("step 7", "model.lr", "0.001", "0.0001", "ema.decay"))
     with (tmp_path / "changes.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["step", "setting", "stored", "now"],

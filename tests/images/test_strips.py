@@ -317,18 +317,18 @@ def copied(source: Path) -> int:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 def test_memory_does_not_grow_with_the_image(tmp_path, suffix):
-    """130 million pixels against 10: in memory 390 MB, and 1.6 GB as floats."""
-    strip = np.tile(drawn(500, 250, 3), (1, 80, 1)).astype(np.float32) / 255
+    """60 million pixels against 5: in memory 180 MB, and 720 MB as floats."""
+    strip = np.tile(drawn(500, 250, 3), (1, 40, 1)).astype(np.float32) / 255
     head = Photo(strip[:1]).head
     peaks = []
-    for height in (500, 6500):
+    for height in (500, 6000):
         path = tmp_path / f"photo{suffix}"
-        with create_strips(path, head, height=height, width=20000, channels=3, has_alpha=False) as rows:
+        with create_strips(path, head, height=height, width=10000, channels=3, has_alpha=False) as rows:
             for _ in range(0, height, 500):
                 rows.write(strip)
         peaks.append(copied(path))
     assert peaks[1] < 1.15 * peaks[0] + 20
-    assert peaks[1] < 400
+    assert peaks[1] < 300
 
 
 def test_strips_of_jpeg_in_tiff(tmp_path):

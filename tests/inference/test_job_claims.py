@@ -16,16 +16,19 @@ import sys
 from pathlib import Path
 from aio.inference.jobs.claims import Claims
 claims = Claims(Path(sys.argv[1]))
-claims.sweep([])
+claims.sweep(map(Path, sys.argv[2:]))
 print(claims.take("photo"), flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
-def another_process(folder):
+def another_process(folder, *swept):
     process = subprocess.Popen(
-        [sys.executable, "-c", _OTHER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _OTHER, str(folder), *map(str, swept)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout.readline() == "True\n"
@@ -64,6 +67,17 @@ def test_leftovers_go_only_when_nobody_else_is_at_work(claims, tmp_path):
         claims.sweep([folder])
     assert not leftover.exists()
     assert photo.exists()
+
+
+def test_who_came_second_is_at_work_too(claims, tmp_path):
+    leftover = tmp_path / ".tmp-abcd1234.part"
+    with another_process(tmp_path) as first:
+        leftover.touch()
+        claims.sweep([])
+        first.kill()
+        first.wait()
+        with another_process(tmp_path, tmp_path):
+            assert leftover.exists()
 
 
 def test_what_is_released_is_free(claims, tmp_path):

@@ -141,3 +141,11 @@ def test_a_probe_that_does_not_fit_asks_for_the_smallest_tile():
 
 def test_the_host_has_memory():
     assert 1 << 20 < memory_at_hand(CPU) < 1 << 50
+
+
+def test_tiles_share_more_where_their_own_statistics_set_them_apart():
+    class Seeing(Local):
+        global_statistics = True
+
+    assert [sizes.overlap_of(Local(), side) for side in (64, 128, 384, 1024)] == [16, 32, 32, 32]
+    assert [sizes.overlap_of(Seeing(), side) for side in (64, 128, 384, 1024)] == [16, 32, 64, 128]

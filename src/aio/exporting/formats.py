@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -58,48 +57,47 @@ def write_onnx(
             if name is not None:
                 dimension.dim_param = name if value.name == INPUT or name == "batch" else f"restored_{name}"
     del model.graph.value_info[:]  # says the sizes by names that the graph no longer has
+    for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
+        del node.metadata_props[:]  # where in which file of this machine it was traced
     for key, text in about.items():
         model.metadata_props.add(key=key, value=text)
-    with _checked(path) as file:
-        file.write(model.SerializeToString())
-        file.flush()
-        check(run_onnx(file.name))
+    content = model.SerializeToString()
+    check(run_onnx(content))
+    _write(path, content)
     return next(each.version for each in model.opset_import if not each.domain)
 
 
-def run_onnx(path: str) -> Callable[[Tensor], Tensor]:
-    """The model in `path` as a function, on the CPU."""
+def run_onnx(content: bytes) -> Callable[[Tensor], Tensor]:
+    """The model in `content` as a function, on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda image: torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
 
 
 def write_program(program: ExportedProgram, path: Path, *, check: Check) -> None:
     """Writes `program` for `torch.export.load`, when `check` has passed it as it was read again."""
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # in files of this machine
     content = io.BytesIO()
     with _quiet():
         torch.export.save(program, content)
-    with _checked(path) as file:
-        file.write(content.getbuffer())
-        file.flush()
-        check(run_program(file.name))
+    check(run_program(content.getvalue()))
+    _write(path, content.getvalue())
 
 
-def run_program(path: str) -> Callable[[Tensor], Tensor]:
-    """The program in `path` as a function."""
+def run_program(content: bytes) -> Callable[[Tensor], Tensor]:
+    """The program in `content` as a function."""
     with _quiet():
-        return torch.export.load(path).module()
+        return torch.export.load(io.BytesIO(content)).module()
 
 
-@contextmanager
-def _checked(path: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `path` if the block ends well."""
+def _write(path: Path, content: bytes) -> None:
     try:
         with atomic_write(path) as file:
-            yield file
+            file.write(content)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({os.strerror(error.errno or 0)})") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 @contextmanager

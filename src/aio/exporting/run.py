@@ -19,11 +19,9 @@ from aio.exporting.formats import check_size, write_onnx, write_program
 from aio.exporting.graph import capture
 from aio.files import write_text
 from aio.nets.base import RestorationNet
+from aio.nets.stoformer import StochasticBlock
 from aio.vocabulary import TASK_ID, Degradation
 from aio.weights import deploy, describe_net, open_net
-
-# What cannot be a graph, by the name of the class, and why.
-OBSTACLES: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Wish:
     """What is to be written.
 
     Attributes:
-        path: the file; the card is its neighbour with the suffix .md.
+        path: the file; the card is its neighbour, with .md added to its name.
         format: `onnx`, `torch_export` or `safetensors`.
         tasks: degradations that the net is for, as far as they are known.
         told: the one which a graph tells the net with every image; None leaves it blind.
@@ -41,14 +39,14 @@ class Wish:
 
     path: Path
     format: str
-    tasks: Sequence[Degradation]
+    tasks: Sequence[str]
     told: Degradation | None
     about: Mapping[str, str]
     opset: int | None
 
     @property
     def card(self) -> Path:
-        return self.path.with_suffix(".md")
+        return self.path.with_name(f"{self.path.name}.md")
 
 
 def check_graph(net: RestorationNet, wish: Wish) -> None:
@@ -57,17 +55,21 @@ def check_graph(net: RestorationNet, wish: Wish) -> None:
     Raises:
         InputError: the net cannot be a graph, or has adapters of which none is chosen.
     """
-    name = type(net.base if isinstance(net, AdaptedNet) else net).__name__
-    if name in OBSTACLES:
-        raise InputError(
-            f"--format {wish.format}: {name} cannot be a graph: {OBSTACLES[name]}; safetensors can hold it"
-        )
+    if reason := obstacle(net):
+        raise InputError(f"--format {wish.format}: {reason}; --format safetensors takes any network")
     if isinstance(net, AdaptedNet):
         if wish.told is None:
             raise InputError(f"--de_type: name the one adapter to export: there are {', '.join(net.plan)}")
         require_adapter(net, wish.told)
     if wish.format == "onnx":
         check_size(net, wish.path)
+
+
+def obstacle(net: RestorationNet) -> str | None:
+    """Why `net` cannot be a graph; None where it can."""
+    if any(isinstance(module, StochasticBlock) and len(module.eval_offsets) > 1 for module in net.modules()):
+        return "the mean over several window offsets goes by strips, as many as an image has, and cannot be a graph"
+    return None
 
 
 def export(net: RestorationNet, wish: Wish) -> Exported:

@@ -23,10 +23,11 @@ _MOST_ON_HOST: Final = 2**32  # bytes, so that the choice is the same whatever e
 _BAND: Final = 2**21  # pixels of a band of tiles; wider images have lower and longer tiles
 
 
-def overlap_of(net: RestorationNet, tile: Tile) -> int:
-    """Pixels that neighbours share: more where each tile's own statistics make them differ."""
-    wanted = _WIDE_OVERLAP if net.global_statistics else OVERLAP
-    return min(wanted, tile // 4) if isinstance(tile, int) else wanted
+def overlap_of(net: RestorationNet, side: int) -> int:
+    """Pixels that neighbouring tiles of `side` share: more where each tile's own statistics set them apart."""
+    if not net.global_statistics:
+        return min(OVERLAP, side // 4)
+    return max(min(_WIDE_OVERLAP, side // 4), side // 8)
 
 
 def tile_sides(net: RestorationNet, tile: Tile, size: tuple[int, int], device: torch.device) -> tuple[int, int]:

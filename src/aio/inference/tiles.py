@@ -93,6 +93,6 @@ def restore_rows(
         )
     size = (source.height, source.width)
     sides = tile_sides(net, tile, size, next(net.parameters()).device)
-    tiles = grid(size, sides, overlap_of(net, tile) if overlap is None else overlap, net.multiple_of)
+    tiles = grid(size, sides, overlap_of(net, min(sides)) if overlap is None else overlap, net.multiple_of)
     restorer = TileRestorer(net, settings, alpha=alpha)
     return restored_rows(source, restorer, tiles, scale=net.scale, progress=progress)
