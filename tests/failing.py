@@ -77,10 +77,15 @@ def finish(*started: subprocess.Popen, timeout: float = 300) -> list[tuple[int, 
     try:
         return [(process.returncode, said) for process in started for said in [process.communicate(timeout=timeout)[1]]]
     finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        kill(*started)
+
+
+def kill(*started: subprocess.Popen) -> None:
+    """Ends what still runs of their process groups, and closes their pipes."""
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def main(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from aio.callbacks.signals import Signals, Stopped
 from aio.cli import AioCLI
-from failing import Fault, finish, start
+from failing import Fault, finish, kill, start
 from test_resume import WORDS, assert_same_end, fit
 
 # Python 3.12 warns of a fork beside threads, which torch's loader does
@@ -100,7 +100,7 @@ def test_an_impatient_user_and_a_hung_rank_end_it_at_once(monkeypatch, capfd):
 
 def await_steps(process: subprocess.Popen, folder: Path, number: int) -> None:
     """Returns as soon as so many steps have been logged."""
-    metrics, limit = folder / "metrics.csv", time.monotonic() + 60
+    metrics, limit = folder / "metrics.csv", time.monotonic() + 200
     while not metrics.is_file() or metrics.read_bytes().count(b"\n") < number + 2:
         assert process.poll() is None, "it has ended"
         assert time.monotonic() < limit
@@ -116,11 +116,10 @@ def test_a_process_whose_whole_group_gets_sigterm(short_fit, tmp_path):
     try:
         await_steps(process, tmp_path / "run", 3)
         os.killpg(process.pid, signal.SIGTERM)
-        started = time.monotonic()
+        said = process.communicate(timeout=30)[1]
     finally:
-        ((code, said),) = finish(process)
-    assert time.monotonic() - started < 30
-    assert code == 143, said
+        kill(process)
+    assert process.returncode == 143, said
     assert "Traceback" not in said
     step = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"]
     assert f"SIGTERM: stopped after step {step}" in said

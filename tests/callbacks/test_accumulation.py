@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from aio.callbacks.accumulation import batches_per_step, scaled_rate
-from aio.callbacks.progressive import Progressive
+from aio.callbacks.progressive import Progressive, Stage
 from aio.cli import AioCLI
 from aio.errors import InputError
 from aio.presets import conf_dir
@@ -90,6 +90,15 @@ def test_more_gpus_than_a_stage_can_feed_are_refused(tmp_path):
         progressive.check(data)
     with pytest.raises(InputError, match="--effective_batch 0: expected a whole number of at least 1"):
         Progressive(effective_batch=0)
+
+
+def test_a_stage_that_says_nothing_does_not_take_over_what_another_gathers():
+    stages = [Stage(epochs=1, effective_batch=8), Stage(epochs=1)]
+    trainer = SimpleNamespace(world_size=1, accumulate_grad_batches=4)  # as the first stage has left it
+    data: Any = SimpleNamespace(trainer=trainer, batch_size=2)
+    progressive = Progressive(stages=stages)
+    assert [progressive.batches_per_step(data, stage) for stage in stages] == [4, 1]
+    assert progressive.samples_per_step(data) == 8
 
 
 class Steps(L.Callback):

@@ -66,6 +66,8 @@ class Progressive(L.Callback):
         if effective_batch is not None and effective_batch < 1:
             raise InputError(f"--effective_batch {effective_batch}: expected a whole number of at least 1")
         self.stages, self.effective_batch = list(stages), effective_batch
+        said = (effective_batch, *(stage.effective_batch for stage in self.stages))
+        self._effective = [samples for samples in said if samples is not None]
         self._ends = list(accumulate(stage.epochs for stage in self.stages))
         self._entered: Stage | None = None
 
@@ -91,13 +93,13 @@ class Progressive(L.Callback):
 
     def _check_steps(self, data: RestorationData) -> None:
         accumulated = cast(L.Trainer, data.trainer).accumulate_grad_batches
-        effective = [self.effective_batch, *(stage.effective_batch for stage in self.stages)]
-        if accumulated != 1 and any(effective):
+        if accumulated != 1 and self._effective:
             raise InputError(
-                f"--accum_grad {accumulated} with an effective batch of {next(filter(None, effective))}: the batches "
-                "of a step follow from that: leave --accum_grad out"
+                f"--accum_grad {accumulated} with an effective batch of {self._effective[0]}: the batches of a step "
+                "follow from that: leave --accum_grad out"
             )
-        for stage in self.stages or [None]:
+        stages: list[Stage | None] = [*self.stages]
+        for stage in stages or [None]:
             self.batches_per_step(data, stage)
 
     def batches_per_step(self, data: RestorationData, stage: Stage | None) -> int:
@@ -109,7 +111,7 @@ class Progressive(L.Callback):
         trainer = cast(L.Trainer, data.trainer)
         effective = (stage and stage.effective_batch) or self.effective_batch
         if effective is None:
-            return trainer.accumulate_grad_batches
+            return 1 if self._effective else trainer.accumulate_grad_batches
         return batches_per_step(
             effective,
             batch_size=(stage and stage.batch_size) or data.batch_size,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -15,21 +17,23 @@ from aio.data.mixture import EpochSampler
 from aio.data.on_device import collate
 from aio.data.samples import TrainingSet
 
-_LAST_SECONDS: Final = 60
-
 
 def outlast_signals(worker: int) -> None:
     """Keeps a loader's process at work while the training ends its step: signals often reach all processes at once.
 
-    SIGTERM, by which torch ends what has got stuck too, ends it a minute later.
+    SIGTERM ends it when its parent sends it, as torch does.
     """
     for signum in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(signum, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_later)
+    if sys.platform == "linux":  # others do not tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, daemon=True).start()
 
 
-def _end_later(signum: int, frame: FrameType | None) -> None:
-    signal.alarm(_LAST_SECONDS)
+def _end_by_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class TrainingLoader(DataLoader):

@@ -22,13 +22,14 @@ def circular_convolution(q: Tensor, k: Tensor, patch_size: int) -> Tensor:
 
     Maps whose sides are no multiple of the patch are padded with zeros and cropped back.
     """
-    height, width = q.shape[-2:]
-    patches = "b c (h p) (w q) -> b c h w p q"
-    q, k = (
-        rearrange(pad_to_multiple(t.float(), patch_size, "zeros"), patches, p=patch_size, q=patch_size) for t in (q, k)
-    )
+    batch, channels, height, width = q.shape
+    q, k = (pad_to_multiple(t.float(), patch_size, "zeros") for t in (q, k))
+    rows = q.shape[-2] // patch_size
+    patches = "b c (h p) (w q) -> (b c h w) p q"
+    q, k = (rearrange(t, patches, p=patch_size, q=patch_size) for t in (q, k))
     out = torch.fft.irfft2(torch.fft.rfft2(q) * torch.fft.rfft2(k), s=(patch_size, patch_size))
-    return rearrange(out, "b c h w p q -> b (h p) (w q) c")[:, :height, :width].permute(0, 3, 1, 2)
+    out = rearrange(out, "(b c h w) p q -> b (h p) (w q) c", b=batch, c=channels, h=rows)
+    return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class FFTAttention(nn.Module):
