@@ -22,6 +22,7 @@ _BENCHES = {
     "fit.py": "Where the time of the demo's training goes, and what its safety costs",
     "data.py": "Training samples against a straightforward loader, CPU milliseconds of one process and thread",
     "startup.py": "How long 100,000 files take to be found and checked",
+    "restore.py": "Photographs from 1 to 256 megapixels, from file to file",
     "jobs.py": "What a folder of many small photographs costs beside the net",
 }
 

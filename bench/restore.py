@@ -118,9 +118,10 @@ def main() -> None:
     if options.one:
         restore_one(options.one, options.tile)
         return
-    sizes(options.megapixels, options.tile)
-    if options.checkpoint and options.photo:
+    if options.megapixels:
+        sizes(options.megapixels, options.tile)
         print()
+    if options.checkpoint and options.photo:
         tiles(options.checkpoint, options.photo, options.difference, options.task)
 
 

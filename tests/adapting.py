@@ -30,7 +30,8 @@ def taught_tiny(*names: Degradation, rank: int = 2) -> AdaptedNet:
 
 
 def image_for(net: RestorationNet, batch: int = 1) -> Tensor:
-    return torch.rand(batch, net.in_channels, 16, 16, generator=torch.Generator().manual_seed(3))
+    side = max(16, min(32, net.multiple_of))  # Stoformer takes less than it declares
+    return torch.rand(batch, net.in_channels, side, side, generator=torch.Generator().manual_seed(3))
 
 
 def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:

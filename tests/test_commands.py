@@ -26,13 +26,13 @@ def test_alone_it_lists_the_commands():
 def test_bad_input_is_one_line_and_exit_code_2():
     said = typed("restore", "/none.png", "-o", "/tmp/out", "--checkpoint", "/none.ckpt")
     assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == "error: /none.png: no such file or folder\n"
+    assert said.stderr == "error: /none.ckpt: no such file or folder; expected weights\n"
     said = typed("brush")
     assert said.returncode == 2
     assert "choose from fit, evaluate, submit, restore, models" in said.stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "submit", "restore", "models", "demo", "data"])
+@pytest.mark.parametrize("command", ["evaluate", "submit", "restore", "export", "models", "demo", "data"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         dispatch([command, "--help"])

@@ -6,7 +6,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from aio.errors import InputError
 
@@ -31,8 +31,8 @@ def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None 
     sys.exit(code or 0)
 
 
-def add_net_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs a net, save that which names its checkpoint."""
+def add_net_options(parser: argparse.ArgumentParser, *, tile: Literal["auto", "none"] = "auto") -> None:
+    """The options of every command that runs a net, save that which names its checkpoint; `tile` is the default."""
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--de_type", metavar="T", help="the one degradation that the images suffer from")
     parser.add_argument(
@@ -42,7 +42,9 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="adapters from a fit with --lora_rank, chosen by --de_type; may be repeated",
     )
-    parser.add_argument("--tile", metavar="N", type=_tile, default="auto", help="side of tiles in pixels, auto or none")
+    parser.add_argument(
+        "--tile", metavar="N", type=_tile, default=tile, help="side of tiles in pixels, auto or none (%(default)s)"
+    )
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute: cpu, cuda, cuda:1, mps, auto")
 
 

@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", metavar="B", nargs="+", default=[], help="methods without weights: identity, nlm, bicubic, ..."
     )
-    add_net_options(parser)
+    add_net_options(parser, tile="none")  # papers restore images whole
     parser.add_argument("--benchmark", metavar="NAME", help=f"what to measure on: {', '.join(BENCHMARKS)}")
     parser.add_argument("--data_file_dir", metavar="ROOT", help="data tree of the benchmark")
     parser.add_argument(

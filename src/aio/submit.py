@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--out", type=Path, metavar="OUT", required=True, help="folder of the files to upload")
     parser.add_argument("--checkpoint", metavar="C", type=Path, required=True, help=CHECKPOINT)
     parser.add_argument("--tell_task", action="store_true", help="tell the network that it is camera noise (not blind)")
-    add_net_options(parser)
+    add_net_options(parser, tile="none")  # papers restore images whole
     return parser
 
 

@@ -15,7 +15,7 @@ from aio.errors import InputError
 from aio.images import read_photo, write_photo
 from aio.inference.photos import restore_large, restore_photo
 from aio.inference.settings import Settings
-from inference.local_net import Local
+from inference.local_net import Brightening, Local
 
 SIZE = (150, 211)
 _KINDS = {
@@ -40,10 +40,11 @@ def drawn(folder: Path, name: str) -> Path:
     return folder / name
 
 
+@pytest.mark.parametrize("kind", [Local, Brightening])
 @pytest.mark.parametrize("net", [{}, {"scale": 2}, {"channels": 1}, {"channels": 1, "scale": 2}], ids=str)
 @pytest.mark.parametrize("name", _KINDS)
-def test_the_road_of_strips_gives_the_pixels_of_the_road_in_memory(tmp_path, name, net):
-    source, net = drawn(tmp_path, name), Local(**net).eval()
+def test_the_road_of_strips_gives_the_pixels_of_the_road_in_memory(tmp_path, name, net, kind):
+    source, net = drawn(tmp_path, name), kind(**net).eval()
     settings = Settings(tile=80, strength=0.7)
     whole, strips = tmp_path / f"whole_{name}", tmp_path / f"strips_{name}"
     write_photo(restore_photo(net, read_photo(source), settings), whole)

@@ -11,7 +11,7 @@ from aio.errors import InputError
 from aio.inference.grid import grid, intervals, ramp, restored_rows
 from aio.inference.rows import ImageRows
 from aio.inference.settings import Settings
-from aio.inference.tiles import restore_image, restore_rows
+from aio.inference.tiles import Restoration, restore_image
 from aio.resize import bicubic
 from inference.local_net import Local, Marking, Strided
 
@@ -98,7 +98,7 @@ def test_tiles_that_differ_pass_into_each_other_by_a_ramp():
 def test_what_no_net_changes_comes_back_to_the_bit():
     image = picture(4, 97, 131)
     tiles = grid((97, 131), (40, 40), 12, 4)
-    parts = [part.clone() for part in restored_rows(ImageRows(image), torch.clone, tiles)]
+    parts = [part.clone() for part in restored_rows(ImageRows(image), lambda tile, *_: tile.clone(), tiles)]
     assert len(parts) > 2
     assert torch.equal(torch.cat(parts, dim=1), image)
 
@@ -112,7 +112,7 @@ def test_of_input_and_result_only_a_band_is_held():
             return super().read(rows)
 
     source, returned = Counting(picture(3, 900, 40)), 0
-    for part in restore_rows(Local().eval(), source, Settings(tile=80)):
+    for part in Restoration(Local().eval(), (900, 40), Settings(tile=80)).rows(source):
         returned += part.shape[1]
         assert source.given - returned <= 80
     assert source.given == returned == 900

@@ -13,11 +13,11 @@ import torch.distributed as dist
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from rich.console import Console
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from aio.callbacks.moving import Moving
 from aio.callbacks.skipped_csv import SKIPPED, Row, append_rows, forget_rows
+from aio.callbacks.watch import gradient_norm
 from aio.errors import InputError
 from aio.vocabulary import DEGRADATIONS
 
@@ -81,7 +81,8 @@ class NonFinite(L.Callback):
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         losses = [loss.float() for loss in self._losses]
-        *values, self.norm = torch.stack([*losses, _norm(pl_module)]).tolist()
+        norm = gradient_norm(pl_module).to(pl_module.device, torch.float32)
+        *values, self.norm = torch.stack([*losses, norm]).tolist()
         if not math.isfinite(self.norm):
             pl_module.zero_grad(set_to_none=True)
             cast(Moving, self._moving).restore()
@@ -126,13 +127,6 @@ class NonFinite(L.Callback):
         if trainer.is_global_zero:
             append_rows(_file(trainer), guilty or rows)
             _print(guilty or rows, self.skipped)
-
-
-def _norm(module: L.LightningModule) -> Tensor:
-    """Of all gradients together; the same on all ranks, also where each has a part of them alone."""
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).to(module.device, torch.float32)
 
 
 def _of_all_ranks(rows: list[Row]) -> list[Row]:

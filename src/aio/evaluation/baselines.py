@@ -29,6 +29,8 @@ ENLARGING: Final = "bicubic"
 class Classical(RestorationNet):
     """A function of one image in the place of a net, computed on the host; bicubic enlarges `scale` times."""
 
+    global_statistics = True
+
     def __init__(self, *, name: str, scale: int = 1) -> None:
         super().__init__()
         self.name, self.scale = name, scale

@@ -38,7 +38,7 @@ _POLL = 0.5  # seconds between two looks at what the processes have done
 class Settings:
     """How every method restores, and what is measured besides PSNR and SSIM."""
 
-    tile: Tile = "auto"
+    tile: Tile = "none"
     tell_task: bool = False
     measures: tuple[str, ...] = ()
     device: str = "auto"

@@ -25,7 +25,7 @@ _METHOD: Final = "method.txt"
 
 
 def submit_sidd(
-    net: RestorationNet, root: Path, out: Path, *, fingerprint: str, task: int | None = None, tile: Tile = "auto"
+    net: RestorationNet, root: Path, out: Path, *, fingerprint: str, task: int | None = None, tile: Tile = "none"
 ) -> Path:
     """Writes `SubmitSrgb.mat`: `DenoisedBlocksSrgb`, a cell of 8-bit blocks for each of `BenchmarkNoisyBlocksSrgb`.
 
@@ -49,7 +49,7 @@ def submit_sidd(
 
 
 def submit_dnd(
-    net: RestorationNet, root: Path, out: Path, *, fingerprint: str, task: int | None = None, tile: Tile = "auto"
+    net: RestorationNet, root: Path, out: Path, *, fingerprint: str, task: int | None = None, tile: Tile = "none"
 ) -> Path:
     """Writes `0001.mat` to `0050.mat`, each with `Idenoised`, a cell of 20 float boxes, as DND's server takes sRGB.
 

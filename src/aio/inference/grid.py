@@ -71,11 +71,17 @@ def ramp(length: int) -> Tensor:
 
 @torch.inference_mode()
 def restored_rows(
-    source: Rows, restore: Callable[[Tensor], Tensor], tiles: Grid, *, scale: int = 1, progress: Progress | None = None
+    source: Rows,
+    restore: Callable[[Tensor, int, int], Tensor],
+    tiles: Grid,
+    *,
+    scale: int = 1,
+    progress: Progress | None = None,
 ) -> Iterator[Tensor]:
     """The rows of `source` restored tile by tile: `(C', n, scale * W)` from above, each overwritten by the next.
 
-    `restore` takes `(C, h, w)` to `(C', scale * h, scale * w)`. Only one band of tiles is held, of input and of result.
+    `restore` takes `(C, h, w)` and the row and column of its corner to `(C', scale * h, scale * w)`. Only one band of
+    tiles is held, of input and of result.
     """
     band, done, total = Band(source), 0, len(tiles)
     strip, carried = torch.empty(0), torch.empty(0)
@@ -83,7 +89,7 @@ def restored_rows(
     for (top, height), end in zip(tiles.rows, ends, strict=True):
         rows, covered = band.move(top, height), 0
         for left, width in tiles.columns:
-            restored = restore(rows[:, :, left : left + width])
+            restored = restore(rows[:, :, left : left + width], top, left)
             if not len(strip):
                 strip = restored.new_empty(len(restored), height * scale, source.width * scale)
             _lay(strip[:, : height * scale], restored, left * scale, covered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from aio.errors import InputError
 from aio.images import LARGEST, Photo, StripReader, create_strips, open_strips
 from aio.inference.grid import Progress
 from aio.inference.settings import Settings
-from aio.inference.tiles import restore_image, restore_rows
+from aio.inference.tiles import Restoration, restore_image
 from aio.nets.base import RestorationNet
 
 STREAMED_FROM: Final = 2**24  # pixels; a photograph of so many goes from file to file
@@ -64,19 +65,27 @@ def restore_large(
         OSError: the target cannot be written.
     """
     _check_channels(net)
-    with open_strips(source, max_pixels=max_pixels) as strips:
-        rows = restore_rows(net, _StripRows(strips), settings, alpha=strips.has_alpha, progress=progress)
-        with create_strips(
-            target,
-            strips.head,
-            height=strips.height * net.scale,
-            width=strips.width * net.scale,
-            channels=strips.channels,
-            has_alpha=strips.has_alpha,
-        ) as sink:
-            for part in rows:
-                for piece in part.split(_WRITTEN, dim=1):
-                    sink.write(*_pixels(piece, strips.has_alpha))
+    with ExitStack() as files:
+        first = files.enter_context(ExitStack())
+        strips = first.enter_context(open_strips(source, max_pixels=max_pixels))
+        restoration = Restoration(net, (strips.height, strips.width), settings, alpha=strips.has_alpha)
+        sink = files.enter_context(
+            create_strips(
+                target,
+                strips.head,
+                height=strips.height * net.scale,
+                width=strips.width * net.scale,
+                channels=strips.channels,
+                has_alpha=strips.has_alpha,
+            )
+        )
+        if restoration.guided:
+            restoration.look(_StripRows(strips))
+            first.close()  # some formats are held whole
+            strips = files.enter_context(open_strips(source, max_pixels=max_pixels))
+        for part in restoration.rows(_StripRows(strips), progress):
+            for piece in part.split(_WRITTEN, dim=1):
+                sink.write(*_pixels(piece, strips.has_alpha))
 
 
 class _StripRows:

@@ -63,7 +63,7 @@ class TileRestorer:
     def _in_smaller(self, tile: Tensor, side: int) -> Tensor:
         height, width = tile.shape[1:]
         tiles = grid((height, width), (side, side), overlap_of(self._net, side), self._net.multiple_of)
-        parts = restored_rows(ImageRows(tile), self, tiles, scale=self._net.scale)
+        parts = restored_rows(ImageRows(tile), lambda part, *_: self(part), tiles, scale=self._net.scale)
         return torch.cat([part.clone() for part in parts], dim=1)
 
     def _yield_memory(self, tile: Tensor) -> None:

@@ -1,10 +1,12 @@
 """A net on an image of any size: whole where it fits, else in overlapping tiles blended by ramps.
 
-Only one tile is on the net's device at a time, and of what lies on the host only a band of tiles is at work.
+Only one tile is on the net's device at a time, and of what lies on the host only a band of tiles is at work. Tiles of
+nets with global statistics get the tones of the whole image.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -12,13 +14,14 @@ from torch import Tensor
 
 from aio.errors import InputError
 from aio.inference.grid import Progress, grid, restored_rows
+from aio.inference.guide import Guide, make_guide
 from aio.inference.rows import ImageRows, Rows
 from aio.inference.settings import Settings, Tile
 from aio.inference.sizes import OVERLAP, SMALLEST_TILE, overlap_of, tile_sides
 from aio.inference.tile import TileRestorer
 from aio.nets.base import RestorationNet
 
-__all__ = ["OVERLAP", "SMALLEST_TILE", "Progress", "Tile", "restore_image", "restore_rows"]
+__all__ = ["OVERLAP", "SMALLEST_TILE", "Progress", "Restoration", "Tile", "restore_image"]
 
 
 @torch.inference_mode()
@@ -52,12 +55,15 @@ def restore_image(
         ValueError: a tile does not exceed twice the overlap, or the net does not take so many channels.
     """
     settings = Settings(task, tile, strength, tta)
-    rows = restore_rows(net, ImageRows(image), settings, overlap=overlap, progress=progress, alpha=alpha)
+    height, width = image.shape[1:]
+    restoration = Restoration(net, (height, width), settings, overlap=overlap, alpha=alpha)
+    if restoration.guided:
+        restoration.look(ImageRows(image))
+    rows = restoration.rows(ImageRows(image), progress)
     first = next(rows)
-    height, width = (side * net.scale for side in image.shape[1:])
-    if first.shape[1] == height:
+    if first.shape[1] == height * net.scale:
         return first
-    result = torch.empty(len(first), height, width)
+    result = torch.empty(len(first), height * net.scale, width * net.scale)
     top = first.shape[1]
     result[:, :top] = first
     for part in rows:
@@ -66,33 +72,68 @@ def restore_image(
     return result
 
 
-def restore_rows(
-    net: RestorationNet,
-    source: Rows,
-    settings: Settings,
-    *,
-    overlap: int | None = None,
-    progress: Progress | None = None,
-    alpha: bool = False,
-) -> Iterator[Tensor]:
-    """As `restore_image`, from rows to rows: `(C', n, sW)` from above, each overwritten by the next.
+class Restoration:
+    """How one image goes through `net`, from rows to rows.
 
     What is held does not grow with the image's height, and with its width by one band of tiles.
 
+    Args:
+        net: in eval mode, on the device that is to compute.
+        size: (height, width) of the image.
+        settings, overlap, alpha: see `restore_image`.
+
+    Attributes:
+        guided: `look` is to see the rows before `rows` gives them restored.
+
     Raises:
-        InputError: see `restore_image`, and `strength` is below 1 for a net whose input and output differ in channels.
-        ValueError: see `restore_image`.
+        InputError: `strength` is below 1 for a net whose input and output differ in channels.
+        ValueError: a tile does not exceed twice the overlap.
     """
-    tile = settings.tile
-    if isinstance(tile, int) and tile <= 2 * (OVERLAP if overlap is None else overlap):
-        shared = OVERLAP if overlap is None else overlap
-        raise ValueError(f"tile {tile}: expected more than twice the overlap of {shared}")
+
+    def __init__(
+        self,
+        net: RestorationNet,
+        size: tuple[int, int],
+        settings: Settings,
+        *,
+        overlap: int | None = None,
+        alpha: bool = False,
+    ) -> None:
+        _check(net, settings, OVERLAP if overlap is None else overlap)
+        sides = tile_sides(net, settings.tile, size, next(net.parameters()).device)
+        shared = overlap_of(net, min(sides)) if overlap is None else overlap
+        self._tiles = grid(size, sides, shared, net.multiple_of)
+        self._scale, self._alpha = net.scale, alpha
+        self._restore = TileRestorer(net, settings, alpha=alpha)
+        self._reduction = math.ceil(math.sqrt(math.prod(size) / math.prod(sides)))
+        self._guide: Guide | None = None
+        self.guided = net.global_statistics and len(self._tiles) > 1
+
+    def look(self, source: Rows) -> None:
+        """Reads all of the image, for the tones that tiles by themselves would not have."""
+        self._guide = make_guide(source, self._restore, self._reduction)
+
+    def rows(self, source: Rows, progress: Progress | None = None) -> Iterator[Tensor]:
+        """The restored rows `(C', n, sW)` from above, each part overwritten by the next.
+
+        Raises:
+            InputError: see `restore_image`.
+        """
+        return restored_rows(source, self._tile, self._tiles, scale=self._scale, progress=progress)
+
+    def _tile(self, tile: Tensor, top: int, left: int) -> Tensor:
+        restored = self._restore(tile)
+        if self._guide is None:
+            return restored
+        colours = len(restored) - self._alpha
+        toned = self._guide.tone(restored[:colours], top * self._scale, left * self._scale).clamp_(0, 1)
+        return torch.cat([toned, restored[colours:]])
+
+
+def _check(net: RestorationNet, settings: Settings, overlap: int) -> None:
+    if isinstance(settings.tile, int) and settings.tile <= 2 * overlap:
+        raise ValueError(f"tile {settings.tile}: expected more than twice the overlap of {overlap}")
     if settings.strength < 1 and net.in_channels not in (1, net.out_channels):
         raise InputError(
             f"strength {settings.strength}: the net makes {net.out_channels} channels of {net.in_channels}"
         )
-    size = (source.height, source.width)
-    sides = tile_sides(net, tile, size, next(net.parameters()).device)
-    tiles = grid(size, sides, overlap_of(net, min(sides)) if overlap is None else overlap, net.multiple_of)
-    restorer = TileRestorer(net, settings, alpha=alpha)
-    return restored_rows(source, restorer, tiles, scale=net.scale, progress=progress)

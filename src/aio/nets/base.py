@@ -69,7 +69,8 @@ def pad_to_multiple(image: Tensor, multiple: int, mode: Literal["reflect", "zero
     Reflection repeats as often as it must, so that a single pixel can be padded too.
     """
     height, width = image.shape[-2:]
-    below, right = (-(-size // multiple) * multiple - size for size in (height, width))
+    # Positive terms alone: ONNX divides towards zero.
+    below, right = ((size + multiple - 1) // multiple * multiple - size for size in (height, width))
     if not torch.compiler.is_exporting() and not (below or right):  # a graph for every size cannot know
         return image
     if mode == "zeros":

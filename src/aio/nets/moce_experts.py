@@ -146,8 +146,10 @@ class Adapter(nn.Module):
         In a graph, whose way no value may change, all run on all samples, and what was not chosen is dropped.
         """
         if torch.compiler.is_exporting():
-            every = torch.stack([expert((x, shared)) for expert in self.experts], dim=1)
-            return every.take_along_dim(choice[:, None, None, None, None], dim=1).squeeze(1)
+            out = torch.zeros_like(x)
+            for number, expert in enumerate(self.experts):
+                out = torch.where((choice == number)[:, None, None, None], expert((x, shared)), out)
+            return out
         order = choice.argsort(stable=True)
         sizes = choice.bincount(minlength=len(self.experts)).tolist()
         groups = zip(self.experts, x[order].split(sizes), shared[order].split(sizes), strict=True)
