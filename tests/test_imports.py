@@ -132,6 +132,7 @@ def test_every_form_of_import_is_seen(source, found):
         (["-m", "aio"], 0),
         (["-m", "aio", "fit", "--help"], 0),
         (["-m", "aio", "data", "check", "--help"], 0),
+        (["-m", "aio", "export", "--help"], 0),
         (["-m", "aio.data", "prepare", "nonesuch", "--processes", "0"], 2),
         (["-m", "aio", "sweep", "nonesuch.yaml", "--local"], 2),
         (["-m", "aio", "fit", "--model", "nonesuch"], 2),

@@ -61,7 +61,8 @@ class Deployable(Checkpoint):
 
     def _write(self, best: Path, trainer: L.Trainer) -> None:
         target = best.with_name(MODEL_FILE)
-        net = open_net(best)
+        with torch.random.fork_rng(devices=[]):  # the training's next draws must not depend on this
+            net = open_net(best)
         tasks = cast(RestorationData, trainer.datamodule).tasks  # type: ignore[attr-defined]
         about = {**describe_net(net), "licence": self.licence, "parameters": f"{count_parameters(net)}"}
         try:

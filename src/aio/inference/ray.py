@@ -63,7 +63,10 @@ def cluster(net: RestorationNet, address: str | None) -> Iterator[None]:
             else:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"--ray_address {address}: no cluster there ({str(error).partition(chr(10))[0]})") from error
+        raise InputError(
+            f"--ray_address {address}: no cluster there, or it asks for a token, which Ray takes from RAY_AUTH_MODE "
+            f"and RAY_AUTH_TOKEN ({str(error).partition(chr(10))[0]})"
+        ) from error
     for number, handler in handlers.items():
         signal.signal(number, handler)  # Ray takes SIGTERM for itself
     try:
