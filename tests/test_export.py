@@ -87,7 +87,9 @@ def test_every_net_is_exported_or_says_why_not(name, tmp_path, monkeypatch):
     traced = capture(net)
     monkeypatch.setattr("aio.exporting.run.capture", lambda net, task: traced)  # once for both
     for form in RUN:
-        assert_same(net, exported(tmp_path, net, form), form)
+        path = exported(tmp_path, net, form)
+        assert_same(net, path, form)
+        assert_nothing_of_this_machine(path)
 
 
 @pytest.mark.slow
@@ -167,6 +169,19 @@ def test_what_differs_is_not_kept(tmp_path, monkeypatch):
     ):
         exported(tmp_path, net, "torch_export")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_opset_without_an_operator_of_the_net_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"onnxruntime cannot run this model; try another --opset .*DeformConv"):
+        exported(tmp_path, build("airnet"), "onnx", "--opset", "18")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_card_names_what_brings_the_operators(tmp_path):
+    path = exported(tmp_path, build("airnet"), "torch_export")
+    assert "import numpy as np, torch, torchvision\n" in path.with_name("name.pt2.md").read_text()
+    assert_nothing_of_this_machine(path)
 
 
 def test_a_net_that_cannot_be_a_graph_is_refused_at_once(tmp_path):

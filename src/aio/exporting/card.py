@@ -32,7 +32,7 @@ image = {read}
 {write}
 """,
     "torch_export": """\
-import numpy as np, torch
+import {modules}
 from PIL import Image
 image = {read}
 with torch.no_grad():
@@ -57,6 +57,7 @@ class Exported:
         tasks: degradations that it is for; empty where nothing is known.
         told: the one of them that the net is told.
         opset: of ONNX.
+        operators: modules which bring operators of the graph, beside torch.
         agreements: with PyTorch.
     """
 
@@ -66,6 +67,7 @@ class Exported:
     tasks: Sequence[str]
     told: str | None
     opset: int | None
+    operators: Sequence[str]
     agreements: Sequence[Agreement]
 
 
@@ -122,7 +124,10 @@ def _channels(count: int) -> str:
 
 def _usage(net: RestorationNet, exported: Exported) -> str:
     code = _RUN[exported.format].format(
-        file=exported.path.name, read=_READ[net.in_channels], write=_WRITE[net.out_channels]
+        file=exported.path.name,
+        modules=", ".join(["numpy as np", "torch", *exported.operators]),
+        read=_READ[net.in_channels],
+        write=_WRITE[net.out_channels],
     )
     return f"## Use\n\n```python\n{code}```\n"
 

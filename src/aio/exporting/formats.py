@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from aio.errors import InputError
+from aio.exporting.graph import nodes_of
 from aio.files import atomic_write
+from aio.nets.folder import first_line
 
 INPUT: Final = "image"
 OUTPUT: Final = "restored"
@@ -46,10 +48,13 @@ def write_onnx(
     Returns:
         The opset.
     """
-    with _quiet():
-        found = torch.onnx.export(
-            program, dynamo=True, opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False
-        )
+    try:
+        with _quiet():
+            found = torch.onnx.export(
+                program, dynamo=True, opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise InputError(f"{path}: cannot be ONNX of opset {opset or 'any'} ({first_line(error)})") from error
     assert found is not None
     model = found.model_proto
     for value in (*model.graph.input, *model.graph.output):
@@ -70,14 +75,20 @@ def write_onnx(
 def run_onnx(content: bytes) -> Callable[[Tensor], Tensor]:
     """The model in `content` as a function, on the CPU."""
     import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidGraph, NotImplemented) as error:
+        raise InputError(
+            f"onnxruntime cannot run this model; try another --opset ({first_line(error)[:200]})"
+        ) from error
     return lambda image: torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
 
 
 def write_program(program: ExportedProgram, path: Path, *, check: Check) -> None:
     """Writes `program` for `torch.export.load`, when `check` has passed it as it was read again."""
-    for node in program.graph.nodes:
+    for node in nodes_of(program):
         node.meta.pop("stack_trace", None)  # in files of this machine
     content = io.BytesIO()
     with _quiet():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import torch
@@ -82,3 +83,15 @@ def capture(net: RestorationNet, task: int | None = None) -> ExportedProgram:
     oblivious = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.no_grad(), _PlainLayout(), oblivious:
         return torch.export.export(AnySize(net, task).eval(), (image,), dynamic_shapes=shapes, strict=False)
+
+
+def nodes_of(program: ExportedProgram) -> Iterator[torch.fx.Node]:
+    """All of `program`, also those of the graphs within its graph."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            yield from module.graph.nodes
+
+
+def operators_of(program: ExportedProgram) -> list[str]:
+    """Modules which bring operators of `program` and have to be imported before it is read: `torchvision`."""
+    return ["torchvision"] if any("torchvision" in str(node.target) for node in nodes_of(program)) else []

@@ -16,7 +16,7 @@ from aio.errors import InputError
 from aio.exporting.agreement import Agreement, compare
 from aio.exporting.card import Exported, model_card
 from aio.exporting.formats import check_size, write_onnx, write_program
-from aio.exporting.graph import capture
+from aio.exporting.graph import capture, operators_of
 from aio.files import write_text
 from aio.nets.base import RestorationNet
 from aio.nets.stoformer import StochasticBlock
@@ -124,7 +124,7 @@ def _graph(net: RestorationNet, wish: Wish, about: dict[str, str], say: Callable
         opset = write_onnx(program, wish.path, opset=wish.opset, about=texts, check=check)
     else:
         write_program(program, wish.path, check=check)
-    return Exported(wish.path, wish.format, about, wish.tasks, wish.told, opset, agreements)
+    return Exported(wish.path, wish.format, about, wish.tasks, wish.told, opset, operators_of(program), agreements)
 
 
 def _weights(net: RestorationNet, wish: Wish, about: dict[str, str], say: Callable[[str], None]) -> Exported:
@@ -135,4 +135,4 @@ def _weights(net: RestorationNet, wish: Wish, about: dict[str, str], say: Callab
     if any(not torch.equal(value, theirs[key]) for key, value in ours.items()):
         wish.path.unlink()
         raise InputError(f"{wish.path}: not kept, it does not hold the weights that were written")
-    return Exported(wish.path, wish.format, about, wish.tasks, None, None, [])
+    return Exported(wish.path, wish.format, about, wish.tasks, None, None, [], [])
