@@ -171,6 +171,7 @@ def test_what_differs_is_not_kept(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_opset_without_an_operator_of_the_net_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"onnxruntime cannot run this model; try another --opset .*DeformConv"):
         exported(tmp_path, build("airnet"), "onnx", "--opset", "18")

@@ -152,7 +152,16 @@ def half(short_fit, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("workers", "at", "kept"), [("0", 13, 11), ("2", 5, 3)])
+@pytest.mark.parametrize(
+    ("workers", "at", "kept"),
+    [
+        ("0", 13, 11),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("2", 5, 3), ("2", 7, 6), ("0", 10, 8), ("2", 15, 14)]
+        ),
+    ],
+)
 def test_a_killed_training_ends_as_an_undisturbed_one(whole, short_fit, tmp_path, workers, at, kept):
     folder, batches = whole
     words = [*short_fit, *WORDS, "--num_workers", workers, "--ckpt_dir", str(tmp_path / "run")]
@@ -181,7 +190,7 @@ def test_two_ranks_killed_end_as_two_undisturbed_ones(short_fit, tmp_path, worke
     "words",
     [
         ["--trainer.val_check_interval", "0.5"],
-        ["--accum_grad", "3", "--checkpoint.every_n_steps", "1"],
+        pytest.param(["--accum_grad", "3", "--checkpoint.every_n_steps", "1"], marks=pytest.mark.slow),
         ["--config", "{stages}", "--checkpoint.every_n_steps", "1"],
         ["--model", "{random}"],
     ],

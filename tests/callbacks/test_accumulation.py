@@ -118,6 +118,7 @@ def steps(cli: AioCLI) -> list[tuple[int, int]]:
     return seen.seen
 
 
+@pytest.mark.slow
 def test_every_stage_has_steps_of_its_own(tmp_path, short_fit):
     """Of eight samples: two steps of two batches; four of two; twice; two of two batches of two. A resumed run too."""
     (tmp_path / "stages.yaml").write_text(STAGES)

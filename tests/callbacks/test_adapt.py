@@ -136,7 +136,10 @@ def test_alpha_and_channels_last(finished_run, short_fit, tmp_path):
             ["--fine_tune_from", "{adapted}", "--lora_rank", "3", "--de_type", "derain"],
             "adapter for derain is LoRA(rank=2, alpha=2.0), but this fit's is LoRA(rank=3, alpha=3.0)",
         ),
-        (["--resume_from", "{adapted}", *STEADY], "best.ckpt: holds adapters; go on by its run's --config"),
+        (
+            ["--resume_from", "{adapted}", "--lora_rank", "0", *STEADY],
+            "best.ckpt: holds adapters; go on by its run's --config",
+        ),
     ],
 )
 def test_what_cannot_be_adapted_is_refused(finished_run, adapted_run, short_fit, tmp_path, capsys, words, says):

@@ -83,6 +83,7 @@ def test_one_image_has_nothing_to_mix_with():
     torch.testing.assert_close(batch["degraded"], before)
 
 
+@pytest.mark.slow
 def test_the_net_trains_on_the_mixed_batch(short_fit, tmp_path):
     """And the same from a resumed run as from an uninterrupted one."""
     steady = ["--lr", "1e-3", "--model.min_lr", "1e-3", "--mixup.alpha", str(ALPHA), "--data.samples_per_epoch", "8"]

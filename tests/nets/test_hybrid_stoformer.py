@@ -79,7 +79,7 @@ def test_training_mean_approaches_the_expectation():
     block = tiny(drop_path_rate=0.0, eval_windows="all").decoderlayer_3.blocks[0]
     with torch.no_grad():
         block.relative_position_bias_table.normal_(std=2.0)
-        x = torch.randn(1, 16, 16, 8)
+        x = torch.randn(1, 16, 16, 16)
         expected = block.eval().attend(block.norm1(x), ALL_OFFSETS)
         torch.manual_seed(1)
         draws = torch.stack([block.attend(block.norm1(x), [block._draw()]) for _ in range(400)])
