@@ -51,7 +51,7 @@ class Deployable(Checkpoint):
     def _follow(self, trainer: L.Trainer) -> None:
         checkpoints = cast(ModelCheckpoint, trainer.checkpoint_callback)
         best = Path(checkpoints.best_model_path)
-        if not best.is_file():
+        if not best.is_file() or checkpoints.best_model_score is None:  # of another folder's best the score is unknown
             return
         state = best.stat()
         stamp = (state.st_mtime_ns, state.st_size)
