@@ -23,6 +23,7 @@ from aio.inference.jobs.claims import Claims
 from aio.inference.jobs.job import Job, Outcome
 from aio.inference.jobs.journal import Journal, Stamp, stamp_of
 from aio.inference.jobs.one import FAULTS, read_source, reason_of, restore_one
+from aio.inference.jobs.turns import until_done
 from aio.inference.settings import Settings
 from aio.nets.base import RestorationNet
 
@@ -31,7 +32,6 @@ _EACH: Final = 64  # ... and as many for a worker, where there are many
 _RESTARTS: Final = 3  # of a worker's process over a portion, which every death takes one of
 _RETRIES: Final = 1  # of a photograph whose worker died
 _STORE: Final = 2**28  # bytes of Ray's shared memory beside the net: photographs do not go through it
-_PATIENCE: Final = 0.2  # seconds until we look again whether another process is done
 Place = Callable[[RestorationNet], RestorationNet]
 
 
@@ -101,18 +101,12 @@ def restore_on_ray(
     """
     with cluster(net, address):
         pool = _Pool.on(net, settings, place, max_pixels)
-        waiting = list(jobs)
-        while waiting:
-            busy: list[Job] = []
+
+        def attempt(waiting: Sequence[Job]) -> Iterator[Outcome]:
             for start in range(0, len(waiting), pool.portion):
-                for outcome in _portion(pool, waiting[start : start + pool.portion], journal, claims):
-                    if outcome.status == "busy":
-                        busy.append(outcome.job)
-                    else:
-                        yield outcome
-            if len(busy) == len(waiting):
-                time.sleep(_PATIENCE)
-            waiting = busy
+                yield from _portion(pool, waiting[start : start + pool.portion], journal, claims)
+
+        yield from until_done(jobs, attempt)
 
 
 def _portion(pool: _Pool, jobs: Sequence[Job], journal: Journal, claims: Claims) -> Iterator[Outcome]:

@@ -27,13 +27,13 @@ from aio.inference.jobs.one import (
     write_one,
 )
 from aio.inference.jobs.pipeline import Room, overlapped
+from aio.inference.jobs.turns import until_done
 from aio.inference.photos import STREAMED_FROM
 from aio.inference.settings import Settings
 from aio.nets.base import RestorationNet
 
 ROOM: Final = 1 << 29  # bytes of photographs between reading and written
 _READ, _RESTORED = 16, 20  # bytes a pixel: float32 with alpha, and what encodes it
-_PATIENCE: Final = 0.2  # seconds until we look again whether another process is done
 
 
 def work_digest(net: RestorationNet, settings: Settings) -> str:
@@ -63,19 +63,13 @@ def restore_all(
     Raises:
         OSError: no photograph can be written: the disk is full, read-only or closed to this user.
     """
-    waiting = list(jobs)
-    while waiting:
-        busy = []
+
+    def attempt(waiting: Sequence[Job]) -> Iterator[Outcome]:
         stages = _Stages(net, settings, journal, claims, max_pixels, Room(room))
         stop = stages.room.close
-        for outcome in overlapped(waiting, read=stages.read, work=stages.compute, write=stages.write, stop=stop):
-            if outcome.status == "busy":
-                busy.append(outcome.job)
-            else:
-                yield outcome
-        if len(busy) == len(waiting):
-            time.sleep(_PATIENCE)
-        waiting = busy
+        return overlapped(waiting, read=stages.read, work=stages.compute, write=stages.write, stop=stop)
+
+    return until_done(jobs, attempt)
 
 
 @dataclass(frozen=True)
