@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench sweep clean
+.PHONY: help setup demo test test-slow lint format bench sweep notebooks weights card clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,7 @@ demo: $(STAMP)  ## train on the embedded photographs, measure, restore: everythi
 	$(BIN)/aio evaluate --checkpoint runs/demo/best.ckpt --benchmark demo --save_dir runs/demo/restored
 	@echo; echo "Look at runs/demo/gallery.png. Your own photographs:"
 	@echo "  $(BIN)/aio restore PHOTO ... -o OUT --checkpoint runs/demo/best.ckpt"
+	@echo "Without --checkpoint, by the network that comes with the package."
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
@@ -49,6 +50,15 @@ bench: $(STAMP)  ## measure speed and write bench/RESULTS.md
 
 sweep: $(STAMP)  ## what each part of the net brings: an ablation on the embedded photographs, in runs/
 	$(BIN)/aio sweep conf/sweep/components.yaml --local
+
+notebooks: $(STAMP)  ## run the notebooks from top to bottom
+	$(BIN)/python -m pytest -q -m slow tests/test_notebooks.py
+
+weights: $(STAMP)  ## put the weights of CHECKPOINT=... into the package as its default network
+	$(BIN)/python bench/ship.py $(CHECKPOINT)
+
+card: $(STAMP)  ## measure the default network on the data in ROOT=... for its model card
+	$(BIN)/python bench/card.py --data_file_dir $(ROOT)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) runs build dist src/*.egg-info

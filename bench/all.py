@@ -23,6 +23,7 @@ _BENCHES = {
     "data.py": "Training samples against a straightforward loader, CPU milliseconds of one process and thread",
     "startup.py": "How long 100,000 files take to be found and checked",
     "restore.py": "Photographs from 1 to 256 megapixels, from file to file",
+    "patches.py": "Patches of an image one after another, in batches, and shared among copies of the net",
     "jobs.py": "What a folder of many small photographs costs beside the net",
 }
 

@@ -191,7 +191,7 @@ def test_a_stopped_page_leaves_nothing(net_folder, photo, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "--checkpoint: expected"),
+        (["--port", "99999"], "--port 99999: .*choose another, or 0"),  # no checkpoint is needed
         (["--checkpoint", "none.ckpt", "--max_megapixels", "0"], "--max_megapixels 0: expected"),
         (["--checkpoint", "none.ckpt", "--max_megapixels", "nan"], "--max_megapixels nan: expected"),
         (["--checkpoint", "none.ckpt", "--port", "99999"], "--port 99999: .*choose another, or 0"),

@@ -178,6 +178,18 @@ def test_an_opset_without_an_operator_of_the_net_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_half_the_bytes_open_in_float32(tmp_path):
+    net = build("nafnet")
+    path = exported(tmp_path, net, "safetensors", "--half")
+    assert path.stat().st_size < 0.6 * (tmp_path / "net.safetensors").stat().st_size
+    for key, value in aio.load(path).state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, net.state_dict()[key].half().float())
+    next(net.parameters()).data.fill_(1e5)
+    with pytest.raises(InputError, match="beyond the range of float16"):
+        exported(tmp_path, net, "safetensors", "--half")
+
+
 @pytest.mark.slow
 def test_a_card_names_what_brings_the_operators(tmp_path):
     path = exported(tmp_path, build("airnet"), "torch_export")
@@ -198,6 +210,7 @@ def test_a_net_that_cannot_be_a_graph_is_refused_at_once(tmp_path):
         (["--format", "torch_export", "-o", "{}/a.pt2", "--opset", "20"], "only --format onnx has one"),
         (["--format", "safetensors", "-o", "{}/net.safetensors"], "would replace the checkpoint"),
         (["--format", "safetensors", "-o", "{}/net.safetensors/a.safetensors"], "no folder that can be written to"),
+        (["--format", "onnx", "-o", "{}/a.onnx", "--half"], "--half: only --format safetensors keeps float16"),
         (["--format", "onnx", "-o", "{}/a.onnx", "--de_type", "fog"], "unknown degradation 'fog'"),
     ],
 )

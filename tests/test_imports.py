@@ -13,7 +13,7 @@ PACKAGE = Path(aio.__file__).parent
 ENTRY_POINTS = {"fit", "evaluate", "submit", "restore", "demo", "models", "sweep", "__main__", "export"}
 # module -> what it may import of aio besides itself
 ALLOWED = {
-    "__init__": {"presets", "weights", "nets.base", "nets.building", "inference", "vocabulary", "errors"},
+    "__init__": {"presets", "shipped", "weights", "nets.base", "nets.building", "inference", "vocabulary", "errors"},
     "errors": set(),
     "files": set(),
     "vocabulary": {"errors"},
@@ -32,7 +32,8 @@ ALLOWED = {
     "data": {"commands", "colour", "images", "errors", "files", "resize", "vocabulary"},
     "recognise": {"nets", "presets", "errors"},
     "adapters": {"nets.base", "errors", "files", "vocabulary"},
-    "weights": {"adapters", "nets", "presets", "errors", "recognise"},
+    "shipped": {"errors"},
+    "weights": {"adapters", "nets", "presets", "errors", "recognise", "shipped"},
     "task": {"nets.base", "colour", "losses", "metrics", "vocabulary", "weights", "errors"},
     "tables": {"metrics"},
     "pictures": {"files"},
@@ -67,7 +68,7 @@ ALLOWED = {
         *("adapters", "data.degradations", "images", "inference", "nets.base", "nets.dfrg"),
         *("pictures", "files", "errors", "vocabulary"),
     },
-    "sweeps": {"cli", "flags", "files", "errors"},
+    "sweeps": {"cli", "commands", "flags", "files", "errors"},
 }
 ROOMS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aio.inference.settings import Tile
+    from aio.inference.settings import Batch, Tile
     from aio.nets.base import RestorationNet
     from aio.presets import Preset
 
@@ -16,12 +16,17 @@ __all__ = ["__version__", "list_models", "load", "restore"]
 
 
 def load(
-    source: str | Path, *, model: str | None = None, adapter: str | Path | None = None, device: str = "cpu"
+    source: str | Path | None = None,
+    *,
+    model: str | None = None,
+    adapter: str | Path | None = None,
+    device: str = "cpu",
 ) -> RestorationNet:
     """A network in eval mode on `device`.
 
     Args:
-        source: the name of a preset (with random weights), a checkpoint, or a folder of `save_pretrained`.
+        source: a checkpoint, a folder of `save_pretrained`, or the name of a preset, which has random weights. None
+            or `default` is the one network whose weights come with the package.
         model: the preset of a checkpoint that does not name its network.
         adapter: adapters from a fit with `--lora_rank`; the ids given to the network choose among them.
 
@@ -30,9 +35,11 @@ def load(
     """
     from aio.nets.building import build_net
     from aio.presets import list_presets, net_preset
+    from aio.shipped import DEFAULT
     from aio.weights import open_net, place
 
-    if str(source) in list_presets() and adapter is None:
+    source = DEFAULT if source is None else source
+    if source != DEFAULT and str(source) in list_presets() and adapter is None:
         return place(build_net(net_preset(str(source)), source).eval(), device)
     return place(open_net(source, model, [] if adapter is None else [adapter]), device)
 
@@ -45,6 +52,7 @@ def restore(
     strength: float = 1.0,
     tta: bool = False,
     tile: Tile = "auto",
+    batch: Batch = "auto",
     output: str | Path | None = None,
 ) -> Any:
     """`image` restored, as the same kind of thing; by the same engine as the command `aio restore`.
@@ -58,33 +66,32 @@ def restore(
               device, to which the result goes back; without gradient;
             - a path: the file is restored into `output`, and that path comes back. Without `output` a PIL image comes
               back, upright.
-        net: in eval mode, on the device that is to compute; or the path of a checkpoint, which is loaded onto the
-            first GPU, or else the CPU. For many calls load it once, by `load`.
+        net: in eval mode, on the device that is to compute; or a checkpoint, which is loaded onto the first GPU, or
+            else the CPU; by default the network that comes with the package. For many calls load it once, by `load`.
         task: the name of the one degradation, for nets that use it (`aio.vocabulary`); None leaves it to the net.
         strength: 0..1; the result is `strength * restored + (1 - strength) * image`.
         tta: takes the mean over the eight turned and mirrored forms of the image: eight times the work.
         tile: side of a tile in pixels; `none` takes the image whole; `auto` goes by the memory at hand.
+        batch: tiles that go through the network together, at most; `auto` fills a GPU, and is one on a CPU.
         output: the file to write, of the format that its suffix says, with depth, alpha and metadata kept.
 
     Returns:
         The kind, type, shape and depth of `image`, computed in float32; sides times `net.scale`.
 
     Raises:
-        aio.errors.InputError: there is no `net`, the image is of another kind, type or range, an option is none of
+        aio.errors.InputError: the image is of another kind, type or range, an option is none of
             its values, a file cannot be read, or a PIL image cannot hold what is in it (16-bit colours).
     """
-    from aio.errors import InputError
     from aio.inference.anything import check_settings, restore_anything
     from aio.inference.settings import Settings
     from aio.nets.base import RestorationNet
+    from aio.shipped import DEFAULT
     from aio.vocabulary import TASK_ID, one_degradation
     from aio.weights import open_net, place
 
-    if net is None:
-        raise InputError("net: expected a network, as of aio.load, or the path of a checkpoint")
-    settings = Settings(None if task is None else TASK_ID[one_degradation(task, "task")], tile, strength, tta)
+    settings = Settings(None if task is None else TASK_ID[one_degradation(task, "task")], tile, strength, tta, batch)
     check_settings(settings)
-    loaded = net if isinstance(net, RestorationNet) else place(open_net(net), "auto")
+    loaded = net if isinstance(net, RestorationNet) else place(open_net(DEFAULT if net is None else net), "auto")
     return restore_anything(loaded, image, settings, output)
 
 

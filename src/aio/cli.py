@@ -19,6 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 
+from aio.allocator import keep_freed_memory
 from aio.callbacks.accumulation import Scaling, scaled_rate
 from aio.callbacks.adapt import Adapt
 from aio.callbacks.bad_files import BadFiles
@@ -34,6 +35,7 @@ from aio.callbacks.metrics_csv import MetricsCSV
 from aio.callbacks.mixed_loss import MixedLoss
 from aio.callbacks.mixup import Mixup
 from aio.callbacks.non_finite import NonFinite
+from aio.callbacks.parts import Parts
 from aio.callbacks.progressive import Progressive
 from aio.callbacks.report import Report
 from aio.callbacks.resuming import checkpoint_to_resume
@@ -107,6 +109,7 @@ class AioCLI(LightningCLI):
         parser.add_lightning_class_args(Gallery, "gallery")
         parser.add_lightning_class_args(Progressive, "progressive")
         parser.add_lightning_class_args(Mixup, "mixup")
+        parser.add_lightning_class_args(Parts, "parts")
         parser.add_lightning_class_args(NonFinite, "skip")
         parser.add_lightning_class_args(Distributed, "distributed")
         parser.set_defaults({"model.net": net_preset("restormer")})
@@ -146,7 +149,7 @@ class AioCLI(LightningCLI):
         parts = self.config_init
         # The average is swapped in for validation before, and out after, the others look at the weights.
         callbacks = [parts.ema] if self.config.ema.decay > 0 else []
-        callbacks += [Watch(), *self._bar()]
+        callbacks += [parts.parts, Watch(), *self._bar()]  # gradients of what rests are none that others should see
         callbacks += [parts.adapter] if self.config.adapter.rank else []
         callbacks += [parts.mixup] if self.config.mixup.alpha else []
         parts.checkpoint.dirpath = str(self.run_dir.resolve())  # the same for whoever resumes, from wherever
@@ -182,11 +185,14 @@ class AioCLI(LightningCLI):
         self._check_data()
         self.config_init.loss.check_start(net, self.trainer.max_epochs)
         self.config_init.loss.build()
+        self.config_init.parts.tell(self.model)
         self._scale_rate()
         if self.resume_from is not None:
             self._check_net(self.resume_from)
             note_changes(self.changes, self.run_dir, self.resumed["global_step"])
         self._log_config()
+        if self.trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         if self.trainer.is_global_zero:

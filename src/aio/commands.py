@@ -11,7 +11,7 @@ from typing import Final, Literal, NoReturn
 from aio.errors import InputError
 
 BAD_INPUT: Final = 2
-CHECKPOINT: Final = "weights: .ckpt, .pth, .safetensors or a folder"
+CHECKPOINT: Final = "weights: .ckpt, .pth, .safetensors, a folder, or the word default: those in the package"
 _TWICE_OVERLAP: Final = 64
 _DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -46,6 +46,31 @@ def add_net_options(parser: argparse.ArgumentParser, *, tile: Literal["auto", "n
         "--tile", metavar="N", type=_tile, default=tile, help="side of tiles in pixels, auto or none (%(default)s)"
     )
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute: cpu, cuda, cuda:1, mps, auto")
+
+
+def add_parallel_options(parser: argparse.ArgumentParser) -> None:
+    """How many tiles a command that restores takes at once, and by how many copies of the net."""
+    parser.add_argument(
+        "--tile_batch", metavar="N", type=_batch, default="auto", help="tiles through the network at once (%(default)s)"
+    )
+    parser.add_argument(
+        "--replicas",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="copies of the network that share the tiles: N GPUs with one each, or N threads that share a CPU's cores",
+    )
+
+
+def _batch(word: str) -> int | str:
+    return word if word == "auto" else positive(word)
+
+
+def positive(word: str) -> int:
+    """A whole number above 0, as the type of an option."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r}: expected a whole number above 0")
+    return int(word)
 
 
 def _tile(word: str) -> int | str:

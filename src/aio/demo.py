@@ -1,4 +1,4 @@
-"""A local page that restores photographs: `aio demo --checkpoint C`; needs the extra `demo` (gradio)."""
+"""A local page that restores photographs: `aio demo [--checkpoint C]`; needs the extra `demo` (gradio)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from aio.commands import CHECKPOINT, run
 from aio.errors import InputError
+from aio.shipped import DEFAULT, locate
 
 if TYPE_CHECKING:
     from aio.nets.base import RestorationNet
@@ -28,8 +29,6 @@ _MEGA: Final = 1_000_000
 def main(argv: Sequence[str]) -> int:
     """Serves the page until it is stopped by Ctrl-C or SIGTERM; see `aio demo --help`."""
     options = _parser().parse_args(argv)
-    if options.checkpoint is None:
-        raise InputError("--checkpoint: expected the file or folder of a network's weights")
     if not 0 < options.max_megapixels <= 10_000:
         raise InputError(f"--max_megapixels {options.max_megapixels:g}: expected a number above 0, at most 10000")
     if find_spec("gradio") is None:
@@ -96,7 +95,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("aio demo", description="A page on this machine that restores photographs.")
-    parser.add_argument("--checkpoint", metavar="C", help=CHECKPOINT)
+    parser.add_argument("--checkpoint", metavar="C", type=locate, default=DEFAULT, help=f"{CHECKPOINT} (%(default)s)")
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute: cpu, cuda, cuda:1, mps, auto")
     parser.add_argument("--port", metavar="P", type=int, default=7860, help="of this machine; 0 is any that is free")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.benchmarks import BENCHMARKS, Benchmark, find_benchmark
-from aio.commands import CHECKPOINT, add_net_options, run
+from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, run
 from aio.errors import InputError
+from aio.shipped import locate
 from aio.vocabulary import Degradation, expand, one_degradation
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def _check_words(options: argparse.Namespace) -> None:
         raise InputError("--adapter: chosen by the degradation: name one by --de_type, or tell all by --tell_task")
     if options.processes < 1:
         raise InputError(f"--processes {options.processes}: expected a whole number of at least 1")
+    if options.processes > 1 and options.replicas > 1:
+        raise InputError(f"--replicas {options.replicas}: expected 1 with --processes {options.processes}")
 
 
 def _plan(options: argparse.Namespace, benchmark: Benchmark | None, methods: Sequence[Method]) -> Plan:
@@ -108,6 +111,8 @@ def _settings(options: argparse.Namespace, benchmark: Benchmark | None) -> Setti
         measures=tuple(measures),
         device=options.device,
         processes=options.processes,
+        batch=options.tile_batch,
+        replicas=options.replicas,
     )
 
 
@@ -115,11 +120,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "aio evaluate", description="Measure checkpoints and classical methods: PSNR and SSIM before and after."
     )
-    parser.add_argument("--checkpoint", metavar="C", type=Path, nargs="+", default=[], help=CHECKPOINT)
+    parser.add_argument("--checkpoint", metavar="C", type=locate, nargs="+", default=[], help=CHECKPOINT)
     parser.add_argument(
         "--baseline", metavar="B", nargs="+", default=[], help="methods without weights: identity, nlm, bicubic, ..."
     )
     add_net_options(parser, tile="none")  # papers restore images whole
+    add_parallel_options(parser)
     parser.add_argument("--benchmark", metavar="NAME", help=f"what to measure on: {', '.join(BENCHMARKS)}")
     parser.add_argument("--data_file_dir", metavar="ROOT", help="data tree of the benchmark")
     parser.add_argument(

@@ -12,6 +12,7 @@ from typing import Final
 
 from aio.commands import CHECKPOINT, run
 from aio.errors import InputError
+from aio.shipped import locate
 from aio.vocabulary import Degradation, expand
 
 _SUFFIXES: Final = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
@@ -45,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
         told=named[0] if len(named) == 1 else None,
         about=about if options.licence is None else about | {"licence": options.licence},
         opset=options.opset,
+        half=options.half,
     )
     exported = export(net, wish)
     worst = max((agreement.difference for agreement in exported.agreements), default=0.0)
@@ -57,6 +59,8 @@ def _target(options: argparse.Namespace) -> Path:
         raise InputError(f"-o {path}: expected a file NAME{suffix} for --format {options.format}")
     if options.opset is not None and options.format != "onnx":
         raise InputError(f"--opset {options.opset}: only --format onnx has one")
+    if options.half and options.format != "safetensors":
+        raise InputError(f"--half: only --format safetensors keeps float16, not {options.format}")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"-o {path}: {folder} is no folder that can be written to")
@@ -79,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_USE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", metavar="C", type=Path, help=CHECKPOINT)
+    parser.add_argument("checkpoint", metavar="C", type=locate, help=CHECKPOINT)
     parser.add_argument("--format", choices=list(_SUFFIXES), required=True, help="what to write")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the file to write")
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
@@ -94,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--adapter", metavar="A", action="append", default=[], help="adapters from a fit with --lora_rank"
     )
     parser.add_argument("--opset", metavar="N", type=_opset, help="version of ONNX's operators (18 to 23)")
+    parser.add_argument("--half", action="store_true", help="float16 weights in half the bytes (safetensors)")
     parser.add_argument("--licence", metavar="L", help="of the weights, for the header and the card")
     return parser
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from aio.commands import run
 from aio.presets import describe, list_presets
+from aio.shipped import locate
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table, or what `argv` names holds."""
     parser = argparse.ArgumentParser("aio models", description="The networks: parameters, cost, source.")
-    parser.add_argument("checkpoint", nargs="?", type=Path, help="say which network this file holds")
+    parser.add_argument("checkpoint", nargs="?", type=locate, help="say which network this file holds")
     checkpoint = parser.parse_args(argv).checkpoint
     if checkpoint is None:
         _list()

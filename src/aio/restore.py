@@ -1,4 +1,4 @@
-"""Restores photographs, any number of them, resumably: `python -m aio.restore PHOTOS... -o OUT --checkpoint C`."""
+"""Restores photographs, any number of them, resumably: `python -m aio.restore PHOTOS... -o OUT [--checkpoint C]`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import aio
-from aio.commands import CHECKPOINT, add_net_options, run
+from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, positive, run
 from aio.errors import InputError
 from aio.inference.jobs.job import Job, Outcome, printable
 from aio.inference.jobs.shard import Shard, parse_shard
 from aio.inference.jobs.stopping import Stopped, stoppable
+from aio.shipped import DEFAULT, locate
 from aio.vocabulary import TASK_ID, Degradation, one_degradation
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--ray_address {options.ray_address}: expected --engine ray with it")
     if options.engine == "ray" and find_spec("ray") is None:
         raise InputError("--engine ray: Ray is not installed: pip install 'aio[ray]'")
+    if options.engine == "ray" and options.replicas > 1:
+        raise InputError(f"--replicas {options.replicas}: expected 1 with --engine ray, whose workers have a net each")
     for path in (options.checkpoint, *options.adapter):
         if not Path(path).exists():
             raise InputError(f"{path}: no such file or folder; expected weights")
@@ -72,7 +75,7 @@ def _restore(options: argparse.Namespace, name: Degradation | None) -> int:
     from aio.inference.settings import Settings
 
     task = None if name is None else TASK_ID[name]
-    settings = Settings(task=task, tile=options.tile, strength=options.strength, tta=options.tta)
+    settings = Settings(task, options.tile, options.strength, options.tta, options.tile_batch)
     net = _net(options, name)
     work = work_digest(net, settings)
     folders = {path.parent for job in plan.jobs for path in (job.target, job.comparison) if path}
@@ -177,10 +180,10 @@ def _outcomes(
             address=options.ray_address,
         )
     from aio.inference.jobs.run import restore_all
+    from aio.inference.replicas import replicate
 
-    return restore_all(
-        place(net, options.device), jobs, settings, journal=journal, claims=claims, max_pixels=options.max_pixels
-    )
+    net = replicate(place(net, options.device), options.replicas)
+    return restore_all(net, jobs, settings, journal=journal, claims=claims, max_pixels=options.max_pixels)
 
 
 def _follow(outcomes: Iterator[Outcome], plan: Plan, jobs: Sequence[Job], options: argparse.Namespace) -> int:
@@ -225,8 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders, patterns and manifests")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the results")
-    parser.add_argument("--checkpoint", metavar="C", required=True, help=CHECKPOINT)
+    parser.add_argument("--checkpoint", metavar="C", type=locate, default=DEFAULT, help=f"{CHECKPOINT} (%(default)s)")
     add_net_options(parser)
+    add_parallel_options(parser)
     parser.add_argument(
         "--strength", metavar="S", type=_share, default=1.0, help="0..1: how far from the photograph to its restoration"
     )
@@ -237,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shard", metavar="i/N", type=_shard, default=Shard(1, 1), help="only this part of N")
     parser.add_argument("--strict", action="store_true", help="start only if all files found are images")
     parser.add_argument(
-        "--max_pixels", metavar="N", type=_positive, default=_LARGEST, help="refuse larger photographs (%(default)s)"
+        "--max_pixels", metavar="N", type=positive, default=_LARGEST, help="refuse larger photographs (%(default)s)"
     )
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or workers of Ray")
     parser.add_argument("--ray_address", metavar="A", help="of a Ray cluster; without one, Ray is started here")
@@ -252,12 +256,6 @@ def _share(word: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{word!r}: expected a number from 0 to 1")
     return value
-
-
-def _positive(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r}: expected a whole number above 0")
-    return int(word)
 
 
 def _shard(word: str) -> Shard:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aio.commands import CHECKPOINT, add_net_options, run
+from aio.shipped import locate
 from aio.vocabulary import TASK_ID
 
 
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the folder with BenchmarkNoisyBlocksSrgb.mat, or with info.mat and images_srgb",
     )
     parser.add_argument("-o", "--out", type=Path, metavar="OUT", required=True, help="folder of the files to upload")
-    parser.add_argument("--checkpoint", metavar="C", type=Path, required=True, help=CHECKPOINT)
+    parser.add_argument("--checkpoint", metavar="C", type=locate, required=True, help=CHECKPOINT)
     parser.add_argument("--tell_task", action="store_true", help="tell the network that it is camera noise (not blind)")
     add_net_options(parser, tile="none")  # papers restore images whole
     return parser

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from aio.colour import luma, with_luma
@@ -43,6 +43,7 @@ class RestorationTask(L.LightningModule):
 
     Attributes:
         steps_of_epochs: optimiser steps of each epoch where these differ; who makes them differ sets it in `setup`.
+        rate_factors: parts of the net whose rate is so many times all others', by the start of their names.
         training_errors: of the training samples; who logs them reads it out.
     """
 
@@ -79,6 +80,7 @@ class RestorationTask(L.LightningModule):
         self.criterion = Mixture(l1=(L1(), 1.0))
         self.scores = self._empty_scores()
         self.steps_of_epochs: list[int] | None = None
+        self.rate_factors: dict[str, float] = {}
         self._said: dict[str, Any] = {}
         self._plan: int | list[int] = 0
         self._resumed_plan: int | list[int] | None = None
@@ -150,9 +152,10 @@ class RestorationTask(L.LightningModule):
             self.log(name, torch.tensor(value, dtype=torch.float64), prog_bar=name == "val/psnr", sync_dist=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        pairs = zip(self._groups(), self._rates(), strict=True)
+        groups: list[dict[str, Any]] = [{"params": parameters, "lr": rate} for parameters, rate in pairs]
         kind = torch.optim.AdamW if self.optimizer_name == "adamw" else torch.optim.Adam
-        optimizer = kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        optimizer = kind(groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
         self._said = {name: value for name, value in optimizer.param_groups[0].items() if name not in ("params", "lr")}
         warmup, held, total = self._planned_steps()
         schedule = WarmupCosine(warmup=warmup, hold=held - warmup, total=total, floor=self.min_lr / self.lr)
@@ -160,11 +163,30 @@ class RestorationTask(L.LightningModule):
         scheduler = {"scheduler": LambdaLR(optimizer, lambda step: schedule(step)), "interval": "step"}
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": scheduler})
 
+    def _groups(self) -> list[list[nn.Parameter]]:
+        """What trains at the rate of all, then each part with a rate of its own."""
+        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        parts = [[name for name in trained if is_within(name, f"net.{part}")] for part in self.rate_factors]
+        of_parts = {name for names in parts for name in names}
+        names_of_groups = [[name for name in trained if name not in of_parts], *parts]
+        return [[trained[name] for name in names] for names in names_of_groups]
+
+    def _rates(self) -> list[float]:
+        """The highest rate of each group."""
+        return [self.lr * factor for factor in (1.0, *self.rate_factors.values())]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["steps_of_epochs"] = self._plan
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed_plan = checkpoint.get("steps_of_epochs")
+        for state in checkpoint.get("optimizer_states", [])[:1]:
+            stored, groups = [[len(group["params"]) for group in state["param_groups"]], [*map(len, self._groups())]]
+            if stored != groups:
+                raise InputError(
+                    f"the checkpoint's optimiser has groups of {stored} weights, this one of {groups}: the parts that "
+                    "have a rate of their own (parts.lr) must be those it was saved with"
+                )
 
     def on_train_start(self) -> None:
         """What a resumed optimiser was saved with gives way to what is said now; it goes on at the same epoch.
@@ -175,10 +197,12 @@ class RestorationTask(L.LightningModule):
         if self._resumed_plan is not None:
             epoch = self.trainer.current_epoch
             scheduler.last_epoch += _steps_before(epoch, self._plan) - _steps_before(epoch, self._resumed_plan)
-        scheduler.base_lrs = [self.lr for _ in scheduler.base_lrs]
-        scheduler._last_lr = [self.lr * factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
-        for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
-            group.update(self._said, lr=rate, initial_lr=self.lr)
+        rates = self._rates()
+        scheduler.base_lrs = [*rates]
+        factors = zip(rates, scheduler.lr_lambdas, strict=True)
+        scheduler._last_lr = [rate * factor(scheduler.last_epoch) for rate, factor in factors]
+        for group, rate, highest in zip(scheduler.optimizer.param_groups, scheduler._last_lr, rates, strict=True):
+            group.update(self._said, lr=rate, initial_lr=highest)
 
     def _planned_steps(self) -> tuple[float, float, float]:
         """Optimiser steps until the warm-up ends, until the rate falls, and in all."""
@@ -190,6 +214,11 @@ class RestorationTask(L.LightningModule):
             return warmup, held, sum(self.steps_of_epochs)
         self._plan = per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         return ends[0] * per_epoch, ends[1] * per_epoch, self.trainer.estimated_stepping_batches
+
+
+def is_within(name: str, part: str) -> bool:
+    """Whether a parameter or module of that dotted name is `part` or lies in it."""
+    return f"{name}.".startswith(f"{part}.")
 
 
 def _steps_before(epoch: int, plan: int | list[int]) -> int:

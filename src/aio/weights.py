@@ -20,6 +20,7 @@ from aio.nets.deployable import read_header, write_deployable
 from aio.nets.folder import CONFIG, WEIGHTS, check_finite, damaged, first_line, read_config, read_weights
 from aio.presets import describe, net_preset
 from aio.recognise import preset_of, recognise
+from aio.shipped import check_shipped, locate
 
 _WRAPPERS: Final = ("state_dict", "params_ema", "params", "net")
 _PREFIXES: Final = ("module.", "net.")
@@ -34,12 +35,13 @@ _DAMAGE: Final = (
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """All a `.ckpt`, `.pth`, `.pt` or `.safetensors` file holds, or the folder of a run or of `save_pretrained`.
 
-    Nothing in it is executed.
+    The word `default` is the file of weights in the package. Nothing is executed.
 
     Raises:
         InputError: missing, cut off, no checkpoint, or holding more than plain data.
     """
-    path = Path(path)
+    path = locate(path)
+    check_shipped(path)
     if path.is_dir() and not (path / CONFIG).exists() and (path / WEIGHTS).is_file():
         path = path / WEIGHTS  # of a run
     if path.is_dir():
@@ -129,7 +131,9 @@ def open_net(checkpoint: str | Path, model: str | None = None, adapters: Sequenc
     return net.eval()
 
 
-def deploy(net: RestorationNet, path: str | Path, *, tasks: Sequence[str], about: Mapping[str, str]) -> None:
+def deploy(
+    net: RestorationNet, path: str | Path, *, tasks: Sequence[str], about: Mapping[str, str], half: bool = False
+) -> None:
     """Writes `net` with its adapters to one `.safetensors` file, which `open_net` opens with no more words.
 
     Args:
@@ -137,6 +141,7 @@ def deploy(net: RestorationNet, path: str | Path, *, tasks: Sequence[str], about
         path: the file, written whole or not at all.
         tasks: names of the degradations that it is for.
         about: what its header says besides preset, paper and source: licence, how it was trained.
+        half: keeps float16 of the weights.
 
     Raises:
         InputError: weights are not finite.
@@ -145,7 +150,8 @@ def deploy(net: RestorationNet, path: str | Path, *, tasks: Sequence[str], about
     adapters: dict[str, dict[str, float]] = {
         name: {"rank": lora.rank, "alpha": lora.alpha} for name, lora in plan.items()
     }
-    write_deployable(net, path, tasks=tasks, about=describe_net(net) | dict(about), adapters=adapters)
+    about = describe_net(net) | dict(about)
+    write_deployable(net, path, tasks=tasks, about=about, adapters=adapters, half=half)
 
 
 def describe_net(net: RestorationNet) -> dict[str, str]:

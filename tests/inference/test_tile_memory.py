@@ -8,6 +8,7 @@ import torch
 from aio.errors import InputError
 from aio.inference import sizes, tile
 from aio.inference.memory import bytes_per_pixel, is_out_of_memory, memory_at_hand
+from aio.inference.replicas import copy_on
 from aio.inference.settings import Settings
 from aio.inference.tile import TileRestorer
 from aio.inference.tiles import restore_image
@@ -82,17 +83,17 @@ def test_a_net_on_another_device_goes_on_with_a_copy_on_the_cpu(monkeypatch, cap
             yield torch.empty(0, device="meta")
 
     image, net = torch.rand(3, 70, 60), Away(limit=1).eval()
-    monkeypatch.setattr(tile, "_on_host", lambda net: Local().eval())
+    monkeypatch.setattr(tile, "copy_on", lambda net, device: Local().eval())
     restorer = TileRestorer(net, Settings())
     with torch.inference_mode():
-        monkeypatch.setattr(tile, "_run", lambda net, image, task: net(image[None])[0])
-        assert torch.equal(restorer(image), restore_image(Local().eval(), image))
+        monkeypatch.setattr(tile, "_run", lambda net, images, task: net(images))
+        assert torch.equal(restorer(image[None])[0], restore_image(Local().eval(), image))
     assert "do not fit into the memory of meta: going on with the CPU" in caplog.text
 
 
 def test_the_copy_on_the_cpu_is_the_same_net_and_leaves_it_alone():
     net = Local()
-    copied = tile._on_host(net)
+    copied = copy_on(net, CPU)
     assert torch.equal(copied(torch.ones(1, 3, 9, 9)), net(torch.ones(1, 3, 9, 9)))
     assert all(weight.requires_grad for weight in net.parameters())
     copied.body[0].weight.zero_()

@@ -86,3 +86,28 @@ def test_training_mean_approaches_the_expectation():
     error = draws.std(dim=0) / len(draws) ** 0.5
     assert float(((draws.mean(dim=0) - expected).abs() / (error + 1e-6)).quantile(0.999)) < 5
     assert float((draws.mean(dim=0) - draws[0]).abs().max()) > 10 * float((draws.mean(dim=0) - expected).abs().max())
+
+
+def moved_apart(windows, step):
+    """Largest difference between the residual moved by `step` columns and that of the image moved by them, in standard
+    deviations, and as far from the sides as these are seen: 224, 112, 56, 28 and 14 pixels by the windows of the five
+    stages, 63 by their LeFFs, 217 by the encoder.
+    """
+    margin, width = 736, 1536
+    net = tiny(eval_windows=windows).eval()
+    with torch.no_grad():
+        for name, table in net.named_parameters():
+            if name.endswith(("bias_table", "to_q.weight", "to_kv.weight")):
+                table.normal_(std=0.5)
+        image = torch.rand(1, 3, 32, width + step)
+        still, moved = net(image[..., :width]) - image[..., :width], net(image[..., step:]) - image[..., step:]
+    here, there = still[..., margin + step : width - margin], moved[..., margin : width - margin - step]
+    return ((here - there).abs().max() / still.std()).item()
+
+
+def test_all_windows_move_with_the_image_by_what_the_deepest_maps_resolve():
+    """The encoder's last map and the bottleneck are at 1/32: a translation by 32 pixels moves the output by 32, and
+    one by a single pixel does not. One window offset alone has a period of 8 of that map's pixels, 256 of the image."""
+    assert moved_apart("all", 32) < 1e-4
+    assert moved_apart("all", 1) > 0.5
+    assert moved_apart([(0, 0)], 32) > 0.5

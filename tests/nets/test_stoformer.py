@@ -178,3 +178,40 @@ def test_mixed_precision_stays_near_float32():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             half = block(x)
     torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0.05)
+
+
+def moved_apart(module, windows, step, margin, size=48):
+    """Largest difference, `margin` from the borders, between `module` of a map moved by (row, column) and its own
+    result moved by them, over both axes and the diagonal."""
+    torch.manual_seed(1)
+    x = torch.randn(1, size + step, size + step, 16)
+    for block in module.modules():
+        if isinstance(block, StochasticBlock):
+            block.eval_offsets = windows
+    inside = slice(margin, size - margin)
+    differences = []
+    with torch.no_grad():
+        still = module(x[:, :size, :size])
+        for down, right in ((0, step), (step, 0), (step, step)):
+            moved = module(x[:, down : down + size, right : right + size])
+            here, there = (slice(margin + by, size - margin) for by in (down, right))
+            back = moved[:, margin : size - margin - down, margin : size - margin - right]
+            differences.append((still[:, here, there] - back).abs().max().item())
+    assert still[:, inside, inside].std() > 0.1
+    return max(differences)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_expectation_over_all_windows_moves_with_the_map_by_any_pixels(step, blocks):
+    """Inside the borders, whose windows are smaller: seven pixels of attention and one of LeFF for each block."""
+    stage = torch.nn.Sequential(*(make_block() for _ in range(blocks)))
+    assert moved_apart(stage, ALL_OFFSETS, step, margin=8 * blocks) < 1e-5
+    assert moved_apart(stage, ALL_OFFSETS, step, margin=0) > 1e-3  # but not at the borders
+
+
+@pytest.mark.parametrize("windows", [((0, 0),), ((4, 4),), FAST_OFFSETS], ids=["one", "another", "nine"])
+def test_fewer_windows_move_with_the_map_by_eight_pixels_alone(windows):
+    block = make_block()
+    assert moved_apart(block, windows, 8, margin=8) < 1e-5
+    assert moved_apart(block, windows, 1, margin=8) > 1e-2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import torch
 import torch.distributed as dist
@@ -14,10 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from aio.adapters.lowrank import Adapter, Plan, adapted_weights
 from aio.errors import InputError
-from aio.nets.base import RestorationNet
+from aio.nets.base import CONTRACT, RestorationNet
 from aio.vocabulary import TASK_ID, Degradation
-
-_CONTRACT: Final = ("multiple_of", "scale", "in_channels", "out_channels", "pad_mode", "global_statistics", "config")
 
 
 def add_adapters(net: RestorationNet, plan: Plan) -> AdaptedNet:
@@ -46,7 +44,7 @@ class AdaptedNet(RestorationNet):
 
     def __init__(self, *, base: RestorationNet) -> None:
         super().__init__()
-        for name in _CONTRACT:
+        for name in CONTRACT:
             setattr(self, name, getattr(base, name))
         self.base = base.requires_grad_(False)
         self._adapted = tuple(adapted_weights(base))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from aio.benchmarks.all_in_one import AIO3, AIO5, CDD11
-from aio.benchmarks.local import DEMO, OWN
+from aio.benchmarks.local import CARD, DEMO, OWN
 from aio.benchmarks.single_task import SINGLE_TASK
 from aio.benchmarks.super_resolution import SUPER_RESOLUTION
 from aio.benchmarks.table import Benchmark, Column, Published
@@ -11,7 +11,7 @@ from aio.errors import InputError
 
 __all__ = ["BENCHMARKS", "Benchmark", "Column", "Published", "find_benchmark"]
 
-_ALL = (DEMO, OWN, AIO3, AIO5, CDD11, *SINGLE_TASK, *SUPER_RESOLUTION)
+_ALL = (DEMO, OWN, CARD, AIO3, AIO5, CDD11, *SINGLE_TASK, *SUPER_RESOLUTION)
 BENCHMARKS: Final = {benchmark.name: benchmark for benchmark in _ALL}
 
 

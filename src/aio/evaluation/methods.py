@@ -76,7 +76,9 @@ def methods_of(
         InputError: there is none, a file is missing or a classical method unknown.
     """
     if not checkpoints and not baselines:
-        raise InputError("say what to measure: --checkpoint C ..., --baseline B ... or both")
+        raise InputError(
+            "say what to measure: --checkpoint C ... (`default` is the one in the package), --baseline B ... or both"
+        )
     files = tuple(Path(adapter) for adapter in adapters)
     nets = [
         Method(name, path, model, files, _fingerprint([path, *files], model or ""))

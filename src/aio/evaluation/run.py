@@ -22,6 +22,8 @@ from aio.evaluation.journal import Measured, append_row, count_rows, key_of, rea
 from aio.evaluation.memory import peak_memory, reset_peak_memory
 from aio.evaluation.methods import Method
 from aio.evaluation.table import Cost
+from aio.inference.replicas import replicate
+from aio.inference.settings import Batch
 from aio.inference.tiles import Tile, restore_image
 from aio.metrics import Protocol, comparable, find_protocol
 from aio.metrics.measures import Compare, open_measures
@@ -43,6 +45,8 @@ class Settings:
     measures: tuple[str, ...] = ()
     device: str = "auto"
     processes: int = 1
+    batch: Batch = "auto"
+    replicas: int = 1
 
     @property
     def decisive(self) -> str:
@@ -120,7 +124,7 @@ def _work(
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     device = _device_of(rank, world, settings.device)
-    net = method.open(device, scale=scale)
+    net = replicate(method.open(device, scale=scale), settings.replicas)
     measures = open_measures(settings.measures)
     for item, key in todo[rank::world]:
         append_row(folder, _measured(net, measures, item, key, settings, folder), rank)
@@ -147,7 +151,8 @@ def _measured(
         degraded, clean = luma(degraded), luma(clean)
     reset_peak_memory()
     start = time.perf_counter()
-    restored = restore_image(net, degraded, task=item.task_id if settings.tell_task else None, tile=settings.tile)
+    task = item.task_id if settings.tell_task else None
+    restored = restore_image(net, degraded, task=task, tile=settings.tile, batch=settings.batch)
     seconds = time.perf_counter() - start
     memory = peak_memory()
     write_png(restored, restored_path(folder, item.column, item.name))

@@ -35,6 +35,7 @@ class Wish:
         told: the one which a graph tells the net with every image; None leaves it blind.
         about: what is known besides: licence, how the net was trained.
         opset: of ONNX; None for torch's choice.
+        half: keeps float16 of the weights, in a file of weights.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Wish:
     told: Degradation | None
     about: Mapping[str, str]
     opset: int | None
+    half: bool = False
 
     @property
     def card(self) -> Path:
@@ -129,10 +131,15 @@ def _graph(net: RestorationNet, wish: Wish, about: dict[str, str], say: Callable
 
 def _weights(net: RestorationNet, wish: Wish, about: dict[str, str], say: Callable[[str], None]) -> Exported:
     say("writing")
-    deploy(net, wish.path, tasks=wish.tasks, about=wish.about)
+    deploy(net, wish.path, tasks=wish.tasks, about=wish.about, half=wish.half)
     say("reading it again")
     ours, theirs = net.state_dict(), open_net(wish.path).state_dict()
-    if any(not torch.equal(value, theirs[key]) for key, value in ours.items()):
+    if any(not torch.equal(_kept(value, wish.half), theirs[key]) for key, value in ours.items()):
         wish.path.unlink()
         raise InputError(f"{wish.path}: not kept, it does not hold the weights that were written")
     return Exported(wish.path, wish.format, about, wish.tasks, None, None, [], [])
+
+
+def _kept(value: Tensor, half: bool) -> Tensor:
+    """What is left of `value` in the file."""
+    return value.half().to(value.dtype) if half and value.is_floating_point() else value

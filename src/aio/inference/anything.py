@@ -28,6 +28,8 @@ def check_settings(settings: Settings) -> None:
     tile = settings.tile
     if tile not in ("auto", "none") and not (isinstance(tile, int) and tile > 2 * OVERLAP):
         raise InputError(f"tile {tile!r}: expected auto, none, or a whole number above {2 * OVERLAP}")
+    if settings.batch != "auto" and not (isinstance(settings.batch, int) and settings.batch > 0):
+        raise InputError(f"batch {settings.batch!r}: expected auto, or a whole number above 0")
 
 
 def restore_anything(net: RestorationNet, image: Any, settings: Settings, output: str | Path | None = None) -> Any:
@@ -85,7 +87,6 @@ def _tensor(net: RestorationNet, tensor: Tensor, settings: Settings) -> Tensor:
 
 def _one(net: RestorationNet, image: Tensor, settings: Settings) -> Tensor:
     if len(image) not in (1, 3):  # such as both views of a dual-pixel camera
-        chosen = settings
-        return restore_image(net, image, task=chosen.task, tile=chosen.tile, strength=chosen.strength, tta=chosen.tta)
+        return restore_image(net, image, **vars(settings))
     photo, tensor = of_tensor(image)
     return tensor(restore_photo(net, photo, settings))

@@ -5,8 +5,9 @@ Tiles start at multiples of the net's size rule, so that strides and windows lie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from aio.inference.rows import Band, Rows
 
 Interval = tuple[int, int]
 Progress = Callable[[int, int], None]
+Restore = Callable[[Tensor, int, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,35 +74,50 @@ def ramp(length: int) -> Tensor:
 @torch.inference_mode()
 def restored_rows(
     source: Rows,
-    restore: Callable[[Tensor, int, int], Tensor],
+    restore: Restore,
     tiles: Grid,
     *,
+    batch: int = 1,
     scale: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Tensor]:
     """The rows of `source` restored tile by tile: `(C', n, scale * W)` from above, each overwritten by the next.
 
-    `restore` takes `(C, h, w)` and the row and column of its corner to `(C', scale * h, scale * w)`. Only one band of
-    tiles is held, of input and of result.
+    `restore` takes tiles of one size that lie in a row, `(B, C, h, w)` with B at most `batch`, the row of their corners
+    and the columns of these to `(B, C', scale * h, scale * w)`. Only one band of tiles is held, of input and of result.
     """
     band, done, total = Band(source), 0, len(tiles)
     strip, carried = torch.empty(0), torch.empty(0)
     ends = [start * scale for start, _ in tiles.rows[1:]] + [source.height * scale]
     for (top, height), end in zip(tiles.rows, ends, strict=True):
         rows, covered = band.move(top, height), 0
-        for left, width in tiles.columns:
-            restored = restore(rows[:, :, left : left + width], top, left)
+        for lefts, width in _batches(tiles.columns, batch):
+            restored = restore(_cut(rows, lefts, width), top, lefts)
             if not len(strip):
-                strip = restored.new_empty(len(restored), height * scale, source.width * scale)
-            _lay(strip[:, : height * scale], restored, left * scale, covered)
-            covered, done = (left + width) * scale, done + 1
-            if progress:
-                progress(done, total)
+                strip = restored.new_empty(restored.shape[1], height * scale, source.width * scale)
+            for left, part in zip(lefts, restored, strict=True):
+                _lay(strip[:, : height * scale], part, left * scale, covered)
+                covered, done = (left + width) * scale, done + 1
+                if progress:
+                    progress(done, total)
         shared, final = carried.shape[1] if top else 0, end - top * scale
         if shared:
             strip[:, :shared] = carried.lerp_(strip[:, :shared], ramp(shared)[:, None])
         carried = strip[:, final : height * scale].clone()
         yield strip[:, :final]
+
+
+def _batches(columns: Sequence[Interval], most: int) -> Iterator[tuple[list[int], int]]:
+    """Neighbours of one length, at most so many: where they start, and that length."""
+    for length, same in groupby(columns, key=lambda column: column[1]):
+        starts = [start for start, _ in same]
+        yield from ((starts[first : first + most], length) for first in range(0, len(starts), most))
+
+
+def _cut(rows: Tensor, lefts: Sequence[int], width: int) -> Tensor:
+    """Tiles `(B, C, h, w)` of `rows (C, h, W)`: one is a view, several are copies."""
+    tiles = [rows[:, :, left : left + width] for left in lefts]
+    return torch.stack(tiles) if len(tiles) > 1 else tiles[0][None]
 
 
 def _lay(strip: Tensor, restored: Tensor, left: int, covered: int) -> None:

@@ -39,6 +39,7 @@ def restore_photo(net: RestorationNet, photo: Photo, settings: Settings, *, prog
         tile=settings.tile,
         strength=settings.strength,
         tta=settings.tta,
+        batch=settings.batch,
         alpha=photo.alpha is not None,
         progress=progress,
     )

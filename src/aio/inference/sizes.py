@@ -1,4 +1,4 @@
-"""How large tiles are to be: by the memory at hand, by what is quick, and by what the net must see."""
+"""How large tiles are, and how many go together: by the memory at hand, what is quick, and what the net must see."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 import torch
 
 from aio.inference.memory import bytes_per_pixel, is_out_of_memory, memory_at_hand
-from aio.inference.settings import Tile
+from aio.inference.replicas import Replicated
+from aio.inference.settings import Batch, Tile
 from aio.nets.base import RestorationNet
 
 OVERLAP: Final = 32
@@ -30,11 +31,13 @@ def overlap_of(net: RestorationNet, side: int) -> int:
     return max(min(_WIDE_OVERLAP, side // 4), side // 8)
 
 
-def tile_sides(net: RestorationNet, tile: Tile, size: tuple[int, int], device: torch.device) -> tuple[int, int]:
+def tile_sides(
+    net: RestorationNet, tile: Tile, size: tuple[int, int], device: torch.device, *, batch: Batch = "auto"
+) -> tuple[int, int]:
     """(height, width) of tiles for an image of `size`, on `device`; the image's own where it is taken whole.
 
     `auto` takes an image whole where it fits into memory and the net has global statistics or the image is small, else
-    a net with global statistics gets the largest tiles that fit, and a local one the quickest.
+    a net with global statistics gets the largest tiles of which `batch` fit, and a local one the quickest.
     """
     height, width = size
     if tile == "none" or (tile == "auto" and height * width <= _LIGHT):
@@ -44,10 +47,32 @@ def tile_sides(net: RestorationNet, tile: Tile, size: tuple[int, int], device: t
     pixels = affordable_pixels(net, device)
     if height * width <= (pixels if net.global_statistics else min(pixels, _WHOLE)):
         return size
+    pixels //= _on_one_device(net, batch)
     most = _SIDES[0] if net.global_statistics else _QUICK.get(device.type, _QUICK["cpu"])
     side = next((side for side in _SIDES if side <= most and side**2 <= pixels), SMALLEST_TILE)
     rows = min(side, max(side // 2, _BAND // width))
     return rows, side**2 // rows
+
+
+def batch_size(net: RestorationNet, batch: Batch, sides: tuple[int, int], device: torch.device) -> int:
+    """How many tiles of `sides` go through `net` together at most.
+
+    `auto` is one for each copy of the net, as more gain nothing on a CPU; a GPU gets as many small ones as fill it.
+    """
+    if batch != "auto":
+        return batch
+    copies = len(net.devices) if isinstance(net, Replicated) else 1
+    if device.type != "cuda":
+        return copies
+    pixels = min(_QUICK["cuda"] ** 2, affordable_pixels(net, device))
+    return copies * max(1, pixels // (sides[0] * sides[1]))
+
+
+def _on_one_device(net: RestorationNet, batch: Batch) -> int:
+    """How many tiles of a batch share a device's memory; copies on the CPU share its own."""
+    devices = net.devices if isinstance(net, Replicated) else (None,)
+    together = len(devices) if batch == "auto" else batch
+    return -(-together // len(set(devices)))
 
 
 def affordable_pixels(net: RestorationNet, device: torch.device) -> int:

@@ -1,19 +1,19 @@
-"""One tile through a net: channels, strength, turned and mirrored forms, and what to do when memory runs out."""
+"""Tiles through a net: channels, strength, turned and mirrored forms, and what to do when memory runs out."""
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aio.colour import luma, with_luma
 from aio.errors import InputError
 from aio.inference.grid import grid, restored_rows
 from aio.inference.memory import is_out_of_memory
+from aio.inference.replicas import copy_on
 from aio.inference.rows import ImageRows
 from aio.inference.settings import Settings
 from aio.inference.sizes import affordable_pixels, overlap_of, smaller_sides
@@ -21,43 +21,54 @@ from aio.nets.base import RestorationNet, restore_any_size
 from aio.resize import bicubic
 
 _LOG: Final = logging.getLogger(__name__)
-_LIMITS: WeakKeyDictionary[RestorationNet, int] = WeakKeyDictionary()  # the sides that memory has allowed so far
+# What memory has allowed so far: the side of a tile, and the pixels of a batch of tiles.
+_LIMITS: WeakKeyDictionary[RestorationNet, int] = WeakKeyDictionary()
+_PIXELS: WeakKeyDictionary[RestorationNet, int] = WeakKeyDictionary()
 
 
 class TileRestorer:
-    """Takes tiles `(C, h, w)` float32 on the host to `(C', s h, s w)`, clamped to [0, 1], one after the other.
+    """Takes tiles `(B, C, h, w)` float32 on the host to `(B, C', s h, s w)`, clamped to [0, 1].
 
     A gray tile goes through a colour net as three equal channels, and their mean comes back. Of a colour tile a net of
     one channel restores the luma. Where there is alpha, it is the last channel, and is only enlarged.
 
-    A tile that does not fit into memory is taken in tiles of half its side, and so on down to `SMALLEST_TILE`; a net
-    on a GPU then goes on with a copy of itself on the CPU. What has been found to fit is remembered with the net.
+    A batch that does not fit into memory is taken by halves. A tile that does not fit is taken in tiles of half its
+    side, and so on down to `SMALLEST_TILE`; a net on a GPU then goes on with a copy of itself on the CPU. What has been
+    found to fit is remembered with the net.
     """
 
     def __init__(self, net: RestorationNet, settings: Settings, *, alpha: bool = False) -> None:
         self._net, self._settings, self._alpha = net, settings, alpha
         self._side = None if settings.tile == "none" else _LIMITS.get(net)
 
-    def __call__(self, tile: Tensor) -> Tensor:
+    def __call__(self, tiles: Tensor) -> Tensor:
         """Raises InputError: not even the smallest tile fits, or the whole where only the whole was wanted."""
-        while self._side is None or max(tile.shape[1:]) <= self._side:
+        height, width = tiles.shape[2:]
+        while self._side is None or max(height, width) <= self._side:
+            if (most := self._together(height * width)) < len(tiles):
+                return torch.cat([self(part) for part in tiles.split(most)])
             try:
-                return self._restored(tile)
+                return self._restored(tiles)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            self._yield_memory(tile)  # outside of the handler, which holds what the failed pass had made
-        return self._in_smaller(tile, self._side)
+            self._yield_memory(*tiles.shape)  # outside of the handler, which holds what the failed pass had made
+        return torch.stack([self._in_smaller(tile, self._side) for tile in tiles])
 
-    def _restored(self, tile: Tensor) -> Tensor:
+    def _together(self, pixels: int) -> int:
+        """How many tiles of so many pixels memory has allowed at once; as many as there are where it never ran out."""
+        return max(1, _PIXELS.get(self._net, 1 << 62) // pixels)
+
+    def _restored(self, tiles: Tensor) -> Tensor:
         if not self._alpha:
-            return self._colours(tile)
-        return torch.cat([self._colours(tile[:-1]), _enlarged(tile[-1:], self._net.scale).clamp_(0, 1)])
+            return self._colours(tiles)
+        alpha = _enlarged(tiles[:, -1:], self._net.scale).clamp_(0, 1)
+        return torch.cat([self._colours(tiles[:, :-1]), alpha], dim=1)
 
-    def _colours(self, image: Tensor) -> Tensor:
-        restored = _through(self._net, image, self._settings)
+    def _colours(self, images: Tensor) -> Tensor:
+        restored = _through(self._net, images, self._settings)
         if self._settings.strength < 1:
-            restored = torch.lerp(_enlarged(image, self._net.scale), restored, self._settings.strength)
+            restored = torch.lerp(_enlarged(images, self._net.scale), restored, self._settings.strength)
         return restored.clamp_(0, 1)
 
     def _in_smaller(self, tile: Tensor, side: int) -> Tensor:
@@ -66,11 +77,14 @@ class TileRestorer:
         parts = restored_rows(ImageRows(tile), lambda part, *_: self(part), tiles, scale=self._net.scale)
         return torch.cat([part.clone() for part in parts], dim=1)
 
-    def _yield_memory(self, tile: Tensor) -> None:
-        height, width = tile.shape[1:]
+    def _yield_memory(self, count: int, channels: int, height: int, width: int) -> None:
         device = next(self._net.parameters()).device
         if device.type == "cuda":
             torch.cuda.empty_cache()
+        if count > 1:
+            _PIXELS[self._net] = count // 2 * height * width
+            _LOG.warning("%d tiles at once do not fit into memory: going on with %d", count, count // 2)
+            return
         if self._settings.tile == "none":
             raise InputError(f"tile none: {width} x {height} pixels do not fit into memory; try auto or a number")
         smaller = [side for side in smaller_sides(max(height, width)) if self._takes(side, max(height, width))]
@@ -78,7 +92,7 @@ class TileRestorer:
             self._side = _LIMITS[self._net] = smaller[0]
             _LOG.warning("tiles of %d pixels do not fit into memory: going on with %d", max(height, width), self._side)
         elif device.type != "cpu":
-            self._net = _on_host(self._net)
+            self._net = copy_on(self._net, torch.device("cpu"))
             self._side = max(height, width, int(affordable_pixels(self._net, torch.device("cpu")) ** 0.5))
             _LOG.warning(
                 "%d x %d pixels do not fit into the memory of %s: going on with the CPU", width, height, device
@@ -92,41 +106,34 @@ class TileRestorer:
         return max(length for _, length in grid((failed, failed), (side, side), overlap, step).rows) <= side
 
 
-def _through(net: RestorationNet, image: Tensor, settings: Settings) -> Tensor:
-    if (net.in_channels, len(image)) == (1, 3):
-        return with_luma(image, _passed(net, luma(image), settings).clamp_(0, 1))
-    if (net.in_channels, len(image)) == (3, 1):
-        return _passed(net, image.expand(3, -1, -1), settings).mean(dim=0, keepdim=True)
-    return _passed(net, image, settings)
+def _through(net: RestorationNet, images: Tensor, settings: Settings) -> Tensor:
+    if (net.in_channels, images.shape[1]) == (1, 3):
+        return with_luma(images, _passed(net, luma(images), settings).clamp_(0, 1))
+    if (net.in_channels, images.shape[1]) == (3, 1):
+        return _passed(net, images.expand(-1, 3, -1, -1), settings).mean(dim=1, keepdim=True)
+    return _passed(net, images, settings)
 
 
-def _passed(net: RestorationNet, image: Tensor, settings: Settings) -> Tensor:
-    """`image` through the net, or the mean of its eight turned and mirrored forms (self-ensemble, Lim et al., 2017)."""
+def _passed(net: RestorationNet, images: Tensor, settings: Settings) -> Tensor:
+    """`images` through the net, or the mean of their eight turned and mirrored forms (self-ensemble, EDSR 2017)."""
     if not settings.tta:
-        return _run(net, image, settings.task)
+        return _run(net, images, settings.task)
     total = torch.zeros(())
     for turns in range(4):
-        turned = image.rot90(turns, (1, 2))
-        total = total + _run(net, turned, settings.task).rot90(-turns, (1, 2))
-        total = total + _run(net, turned.flip(2), settings.task).flip(2).rot90(-turns, (1, 2))
+        turned = images.rot90(turns, (2, 3))
+        total = total + _run(net, turned, settings.task).rot90(-turns, (2, 3))
+        total = total + _run(net, turned.flip(3), settings.task).flip(3).rot90(-turns, (2, 3))
     return total / 8
 
 
-def _run(net: RestorationNet, image: Tensor, task: int | None) -> Tensor:
+def _run(net: RestorationNet, images: Tensor, task: int | None) -> Tensor:
     device = next(net.parameters()).device
-    ids = None if task is None else torch.tensor([task], device=device)
-    own = image[None].clone(memory_format=torch.contiguous_format)  # a net may give back, or change, what it gets
-    return restore_any_size(net, own.to(device), ids)[0].float().cpu()
+    ids = None if task is None else torch.full((len(images),), task, device=device)
+    own = images.clone(memory_format=torch.contiguous_format)  # a net may give back, or change, what it gets
+    return restore_any_size(net, own.to(device), ids).float().cpu()
 
 
-def _enlarged(image: Tensor, scale: int) -> Tensor:
+def _enlarged(images: Tensor, scale: int) -> Tensor:
     if scale == 1:
-        return image.clone()
-    return bicubic(image, (image.shape[1] * scale, image.shape[2] * scale))
-
-
-def _on_host(net: RestorationNet) -> RestorationNet:
-    """A copy on the CPU; the net, and what others do with it, stays."""
-    there = {id(tensor): tensor.detach().to("cpu", copy=True) for tensor in net.buffers()}
-    weights = {id(weight): nn.Parameter(weight.detach().to("cpu", copy=True), False) for weight in net.parameters()}
-    return copy.deepcopy(net, there | weights)
+        return images.clone()
+    return bicubic(images, (images.shape[2] * scale, images.shape[3] * scale))

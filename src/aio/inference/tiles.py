@@ -1,13 +1,13 @@
 """A net on an image of any size: whole where it fits, else in overlapping tiles blended by ramps.
 
-Only one tile is on the net's device at a time, and of what lies on the host only a band of tiles is at work. Tiles of
-nets with global statistics get the tones of the whole image.
+Only one batch of tiles is on the net's device at a time, one tile unless more are wanted, and of what lies on the host
+only a band of tiles is at work. Tiles of nets with global statistics get the tones of the whole image.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ from aio.errors import InputError
 from aio.inference.grid import Progress, grid, restored_rows
 from aio.inference.guide import Guide, make_guide
 from aio.inference.rows import ImageRows, Rows
-from aio.inference.settings import Settings, Tile
-from aio.inference.sizes import OVERLAP, SMALLEST_TILE, overlap_of, tile_sides
+from aio.inference.settings import Batch, Settings, Tile
+from aio.inference.sizes import OVERLAP, SMALLEST_TILE, batch_size, overlap_of, tile_sides
 from aio.inference.tile import TileRestorer
 from aio.nets.base import RestorationNet
 
@@ -36,6 +36,7 @@ def restore_image(
     strength: float = 1.0,
     tta: bool = False,
     alpha: bool = False,
+    batch: Batch = "auto",
 ) -> Tensor:
     """`image (C, H, W)` float32 restored by `net`: `(C', sH, sW)` float32 on the host, clamped to [0, 1].
 
@@ -45,7 +46,7 @@ def restore_image(
     Args:
         net: in eval mode, on the device that is to compute.
         image: in [0, 1], on the host.
-        task, tile, strength, tta: see `Settings`.
+        task, tile, strength, tta, batch: see `Settings`.
         overlap: pixels that neighbouring tiles share at least; None leaves it to the net.
         progress: called with (tiles done, tiles in all).
         alpha: the last channel is not restored, only enlarged.
@@ -54,7 +55,7 @@ def restore_image(
         InputError: not even the smallest tile fits into memory, or not the whole where `tile` is `none`.
         ValueError: a tile does not exceed twice the overlap, or the net does not take so many channels.
     """
-    settings = Settings(task, tile, strength, tta)
+    settings = Settings(task, tile, strength, tta, batch)
     height, width = image.shape[1:]
     restoration = Restoration(net, (height, width), settings, overlap=overlap, alpha=alpha)
     if restoration.guided:
@@ -100,9 +101,11 @@ class Restoration:
         alpha: bool = False,
     ) -> None:
         _check(net, settings, OVERLAP if overlap is None else overlap)
-        sides = tile_sides(net, settings.tile, size, next(net.parameters()).device)
+        device = next(net.parameters()).device
+        sides = tile_sides(net, settings.tile, size, device, batch=settings.batch)
         shared = overlap_of(net, min(sides)) if overlap is None else overlap
         self._tiles = grid(size, sides, shared, net.multiple_of)
+        self._batch = batch_size(net, settings.batch, sides, device) if len(self._tiles) > 1 else 1
         self._scale, self._alpha = net.scale, alpha
         self._restore = TileRestorer(net, settings, alpha=alpha)
         self._reduction = math.ceil(math.sqrt(math.prod(size) / math.prod(sides)))
@@ -111,7 +114,7 @@ class Restoration:
 
     def look(self, source: Rows) -> None:
         """Reads all of the image, for the tones that tiles by themselves would not have."""
-        self._guide = make_guide(source, self._restore, self._reduction)
+        self._guide = make_guide(source, lambda image: self._restore(image[None])[0], self._reduction)
 
     def rows(self, source: Rows, progress: Progress | None = None) -> Iterator[Tensor]:
         """The restored rows `(C', n, sW)` from above, each part overwritten by the next.
@@ -119,15 +122,16 @@ class Restoration:
         Raises:
             InputError: see `restore_image`.
         """
-        return restored_rows(source, self._tile, self._tiles, scale=self._scale, progress=progress)
+        batch, scale = self._batch, self._scale
+        return restored_rows(source, self._together, self._tiles, batch=batch, scale=scale, progress=progress)
 
-    def _tile(self, tile: Tensor, top: int, left: int) -> Tensor:
-        restored = self._restore(tile)
-        if self._guide is None:
-            return restored
-        colours = len(restored) - self._alpha
-        toned = self._guide.tone(restored[:colours], top * self._scale, left * self._scale).clamp_(0, 1)
-        return torch.cat([toned, restored[colours:]])
+    def _together(self, tiles: Tensor, top: int, lefts: Sequence[int]) -> Tensor:
+        restored = self._restore(tiles)
+        if self._guide is not None:
+            for tile, left in zip(restored, lefts, strict=True):
+                colours = tile[:-1] if self._alpha else tile
+                colours.copy_(self._guide.tone(colours, top * self._scale, left * self._scale).clamp_(0, 1))
+        return restored
 
 
 def _check(net: RestorationNet, settings: Settings, overlap: int) -> None:

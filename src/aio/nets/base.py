@@ -6,12 +6,15 @@ A net declares what a caller must know (`multiple_of`, `scale`, channels, `pad_m
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from aio.nets.pretrained import Pretrained
+
+# What a net that stands for another one takes over from it.
+CONTRACT: Final = ("multiple_of", "scale", "in_channels", "out_channels", "pad_mode", "global_statistics", "config")
 
 
 class RestorationNet(Pretrained):

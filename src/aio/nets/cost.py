@@ -21,12 +21,13 @@ def count_macs(net: RestorationNet, side: int = SIDE) -> int:
     """
     small = max(net.multiple_of, net.cost_period)
     if side == small:
-        return _traced_macs(net, side)
-    counted = [_traced_macs(net, size) for size in (small, 2 * small)]
+        return traced_macs(net, side)
+    counted = [traced_macs(net, size) for size in (small, 2 * small)]
     return counted[0] + (counted[1] - counted[0]) * (side**2 - small**2) // (3 * small**2)
 
 
-def _traced_macs(net: RestorationNet, side: int) -> int:
+def traced_macs(net: RestorationNet, side: int) -> int:
+    """Of one `side x side` image, a multiple of the net's size rule, counted as it is."""
     traced = deepcopy(net).cpu().float().eval()
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)  # lists every uncounted activation otherwise
     with warnings.catch_warnings():

@@ -29,6 +29,7 @@ def write_deployable(
     tasks: Sequence[str],
     about: Mapping[str, str],
     adapters: Mapping[str, Mapping[str, float]] | None = None,
+    half: bool = False,
 ) -> None:
     """Writes `net`, whole or not at all, to a file that `aio.load` opens as it is.
 
@@ -38,6 +39,7 @@ def write_deployable(
         tasks: names of the degradations that it is for; empty where nothing is known.
         about: what a reader of the header may want to know: preset, paper, source, licence.
         adapters: rank and alpha by degradation, when `net` has adapters.
+        half: keeps float16 of the weights, in half the bytes; a net that is opened from them computes in float32.
 
     Raises:
         InputError: weights are not finite, or the arguments of the net are of no plain type.
@@ -47,6 +49,9 @@ def write_deployable(
         said["adapters"] = {name: dict(fields) for name, fields in adapters.items()}
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     check_finite(state, path)
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        check_finite(state, path, why="beyond the range of float16")
     try:
         entry = json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:

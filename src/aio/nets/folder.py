@@ -80,11 +80,11 @@ def damaged(path: str | Path, error: Exception) -> InputError:
     return InputError(f"{path}: not a whole checkpoint ({first_line(error)})")
 
 
-def check_finite(state: dict[str, Tensor], path: str | Path) -> None:
-    """Raises InputError, naming the first of them, when weights are not finite."""
+def check_finite(state: dict[str, Tensor], path: str | Path, why: str = "these weights are broken") -> None:
+    """Raises InputError, naming the first of them and `why`, when weights are not finite."""
     for key, value in state.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise InputError(f"{path}: {key} holds NaN or infinity: these weights are broken")
+            raise InputError(f"{path}: {key} holds NaN or infinity: {why}")
 
 
 def first_line(error: Exception) -> str:

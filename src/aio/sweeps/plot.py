@@ -6,16 +6,13 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
 from aio.files import atomic_write
+from aio.sweeps.axes import FAINT, FONT, GRID, INK, PAPER, SCALE, STRONG, ticks
 
-_SCALE: Final = 2  # pixels per unit below, for sharp text
-_WIDTH, _LINE, _TOP, _BOTTOM, _GAP = (_SCALE * n for n in (420, 28, 34, 34, 12))
-_PAPER, _INK, _GRID, _SEED, _MEAN = "white", "#202020", "#dddddd", "#9db8d9", "#1f4e8c"
-_TICKS: Final = 6
+_WIDTH, _LINE, _TOP, _BOTTOM, _GAP = (SCALE * n for n in (420, 28, 34, 34, 12))
 
 
 def write_plot(points: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -27,23 +24,23 @@ def write_plot(points: Mapping[str, Sequence[float]], path: Path) -> None:
 
 def draw_plot(points: Mapping[str, Sequence[float]]) -> Image.Image:
     """One line per variant, from the top in the order of `points`."""
-    font = ImageFont.load_default(13 * _SCALE)
+    font = ImageFont.load_default(FONT)
     left = _GAP * 2 + max(math.ceil(font.getlength(label)) for label in map(_label, points, points.values()))
     right = _GAP * 4
-    image = Image.new("RGB", (left + _WIDTH + right, _TOP + _LINE * len(points) + _BOTTOM), _PAPER)
+    image = Image.new("RGB", (left + _WIDTH + right, _TOP + _LINE * len(points) + _BOTTOM), PAPER)
     pen = ImageDraw.Draw(image)
-    ticks = _ticks(points)
+    marks = ticks(*_ends(points))
 
     def x(psnr: float) -> float:
-        return left + _WIDTH * (psnr - ticks[0]) / (ticks[-1] - ticks[0])
+        return left + _WIDTH * (psnr - marks[0]) / (marks[-1] - marks[0])
 
-    pen.text((left, _GAP), "PSNR in dB: mean, one deviation, seeds", fill=_INK, font=font)
-    for tick in ticks:
-        pen.line([(x(tick), _TOP), (x(tick), image.height - _BOTTOM)], fill=_GRID, width=_SCALE)
-        pen.text((x(tick), image.height - _BOTTOM + _GAP), f"{tick:g}", fill=_INK, font=font, anchor="mm")
+    pen.text((left, _GAP), "PSNR in dB: mean, one deviation, seeds", fill=INK, font=font)
+    for tick in marks:
+        pen.line([(x(tick), _TOP), (x(tick), image.height - _BOTTOM)], fill=GRID, width=SCALE)
+        pen.text((x(tick), image.height - _BOTTOM + _GAP), f"{tick:g}", fill=INK, font=font, anchor="mm")
     for number, (variant, values) in enumerate(points.items()):
         middle = _TOP + _LINE * (number + 0.5)
-        pen.text((left - _GAP, middle), _label(variant, values), fill=_INK, font=font, anchor="rm")
+        pen.text((left - _GAP, middle), _label(variant, values), fill=INK, font=font, anchor="rm")
         _draw_spread(pen, x, values, middle)
     return image
 
@@ -58,23 +55,18 @@ def _draw_spread(pen: ImageDraw.ImageDraw, x: Callable[[float], float], values: 
     mean = statistics.fmean(values)
     if len(values) > 1:
         low, high = (x(mean + sign * statistics.stdev(values)) for sign in (-1, 1))
-        pen.line([(low, middle), (high, middle)], fill=_MEAN, width=_SCALE)
+        pen.line([(low, middle), (high, middle)], fill=STRONG, width=SCALE)
         for end in (low, high):
-            pen.line([(end, middle - 5 * _SCALE), (end, middle + 5 * _SCALE)], fill=_MEAN, width=_SCALE)
+            pen.line([(end, middle - 5 * SCALE), (end, middle + 5 * SCALE)], fill=STRONG, width=SCALE)
     for value in values:
-        pen.circle((x(value), middle), 3 * _SCALE, fill=_SEED)
-    pen.circle((x(mean), middle), 4 * _SCALE, fill=_MEAN)
+        pen.circle((x(value), middle), 3 * SCALE, fill=FAINT)
+    pen.circle((x(mean), middle), 4 * SCALE, fill=STRONG)
 
 
-def _ticks(points: Mapping[str, Sequence[float]]) -> list[float]:
-    """Round numbers, about `_TICKS`, from below the lowest end of a bar or seed to above the highest."""
+def _ends(points: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """The lowest and the highest of all bars and seeds."""
     ends = [end for values in points.values() if values for end in (*values, *_bar(values))]
-    low, high = min(ends), max(ends)
-    raw = max(high - low, 0.01) / _TICKS
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-    first, last = math.floor(low / step), math.floor(high / step) + 1
-    return [round(number * step, 6) for number in range(first, last + 1)]
+    return min(ends), max(ends)
 
 
 def _bar(values: Sequence[float]) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -37,8 +37,8 @@ _READ, _RESTORED = 16, 20  # bytes a pixel: float32 with alpha, and what encodes
 
 
 def work_digest(net: RestorationNet, settings: Settings) -> str:
-    """SHA-256 of all that decides what becomes of a photograph: the net, its weights and the settings."""
-    digest = hashlib.sha256(json.dumps([net.config, asdict(settings)], sort_keys=True).encode())
+    """SHA-256 of all that decides what becomes of a photograph: the net, its weights and the decisive settings."""
+    digest = hashlib.sha256(json.dumps([net.config, settings.decisive], sort_keys=True).encode())
     for key, value in sorted(net.state_dict().items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
