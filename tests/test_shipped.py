@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +72,13 @@ def test_it_says_what_it_is_for_and_whose_images_it_saw():
 def test_its_digest_is_that_of_sha256sum():
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert digest_file(WEIGHTS).read_text() == f"{digest}  {WEIGHTS.name}\n"
+
+
+def test_the_wheel_takes_all_of_it():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[1] / "setup.cfg")
+    listed = set(setup["options.package_data"]["aio.shipped"].split())
+    assert listed == {path.name for path in WEIGHTS.parent.iterdir() if path.suffix not in (".py", "")}
 
 
 def test_the_card_speaks_of_these_weights_or_of_none():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import lightning as L
@@ -58,7 +59,7 @@ class Diary(L.Callback):
 
     def moved(self, part: str) -> list[bool]:
         """For each epoch, whether anything of the part changed, statistics included."""
-        pairs = zip(self.states, self.states[1:], strict=False)
+        pairs = pairwise(self.states)
         return [any(not torch.equal(a[key], b[key]) for key in a if key.startswith(part)) for a, b in pairs]
 
 
@@ -229,5 +230,5 @@ def test_two_ranks_rest_and_wake_together(short_fit, tmp_path):
     assert len(ours) == 3
     for key in ours[0]:
         assert all(torch.equal(one[key], other[key]) for one, other in zip(ours, theirs, strict=True))
-        moved = [not torch.equal(one[key], other[key]) for one, other in zip(ours, ours[1:], strict=False)]
+        moved = [not torch.equal(one[key], other[key]) for one, other in pairwise(ours)]
         assert moved == [not key.startswith("patch_embed"), True], key

@@ -28,7 +28,7 @@ class AdaptiveNet(RestorationNet):
 
     def __init__(self, *, net: RestorationNet, policy: Policy) -> None:
         super().__init__()
-        self.multiple_of, self.global_statistics = net.multiple_of, net.global_statistics
+        self.multiple_of, self.global_statistics, self.config = net.multiple_of, net.global_statistics, net.config
         self.net, self.policy = net, policy
         self.macs, self.pixels = 0.0, 0
         self.chosen: list[tuple[int, ...]] = []

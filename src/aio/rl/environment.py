@@ -37,7 +37,7 @@ class PatchEnvironment(gym.Env[Array, np.int64]):
         """Begins with a patch drawn at random; `options` may name it: `{"patch": number}`."""
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(len(self.rollouts)))
-        self._patch = drawn if options is None else int(options["patch"])
+        self._patch = int((options or {}).get("patch", drawn))
         self._node, self._steps, self._spent, self._last = 0, 0, 0.0, STOP
         return self._observation(), self._info()
 

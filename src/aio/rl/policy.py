@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -105,12 +105,17 @@ def read_policy(path: str | Path) -> Policy:
 
 
 def _about(said: Any, path: str | Path) -> About:
+    names = [field.name for field in fields(About)]
     kinds = {"net": str, "patch_size": int, "steps": int, "price": float, "costs": list, "hidden": list}
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
+    if (
+        not isinstance(said, dict)
+        or sorted(said) != sorted(names)
+        or not all(isinstance(said.get(name), kind) for name, kind in kinds.items())
+    ):
         raise InputError(f"{path}: its header {_ENTRY} is of another form than `python -m aio.rl.fit` writes")
-    names = [action.name for action in ACTIONS]
-    if said.get("actions") != names or len(said["costs"]) != len(names):
-        raise InputError(f"{path}: is for the actions {said.get('actions')}, and this release has {names}")
+    actions = [action.name for action in ACTIONS]
+    if said["actions"] != actions or len(said["costs"]) != len(actions):
+        raise InputError(f"{path}: is for the actions {said['actions']}, and this release has {actions}")
     if not all(isinstance(width, int) and 0 < width <= 4096 for width in said["hidden"]):
         raise InputError(f"{path}: its header {_ENTRY} names layers of widths {said['hidden']}")
     return About(**said)
