@@ -15,6 +15,7 @@ ENTRY_POINTS = {"fit", "evaluate", "submit", "restore", "demo", "models", "sweep
 ALLOWED = {
     "__init__": {"presets", "shipped", "weights", "nets.base", "nets.building", "inference", "vocabulary", "errors"},
     "errors": set(),
+    "allocator": set(),
     "files": set(),
     "vocabulary": {"errors"},
     "presets": {"errors"},
@@ -37,7 +38,12 @@ ALLOWED = {
     "task": {"nets.base", "colour", "losses", "metrics", "vocabulary", "weights", "errors"},
     "tables": {"metrics"},
     "pictures": {"files"},
+    "rl": {
+        *("commands", "data.datamodule", "inference.settings", "nets.base", "nets.cost", "nets.stoformer", "weights"),
+        *("colour", "pictures", "sweeps.axes", "files", "errors"),
+    },
     "evaluation": {
+        "rl.adaptive",
         *("benchmarks", "data", "inference", "metrics", "nets.base", "nets.cost", "weights", "adapters", "tables"),
         *("pictures", "colour", "resize", "images", "files", "errors", "vocabulary"),
     },

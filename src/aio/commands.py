@@ -62,6 +62,15 @@ def add_parallel_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_policy_option(parser: argparse.ArgumentParser) -> None:
+    """A policy that chooses the computation of each tile."""
+    parser.add_argument(
+        "--policy",
+        metavar="P",
+        help="what python -m aio.rl.fit has learnt for this checkpoint: it chooses how much each tile is computed",
+    )
+
+
 def _batch(word: str) -> int | str:
     return word if word == "auto" else positive(word)
 

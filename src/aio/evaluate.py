@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.benchmarks import BENCHMARKS, Benchmark, find_benchmark
-from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, run
+from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, add_policy_option, run
 from aio.errors import InputError
 from aio.shipped import locate
 from aio.vocabulary import Degradation, expand, one_degradation
@@ -35,7 +35,13 @@ def main(argv: Sequence[str]) -> None:
     from aio.evaluation.report import report
     from aio.evaluation.run import check, measure
 
-    methods = methods_of(options.checkpoint, options.baseline, model=options.model, adapters=options.adapter)
+    methods = methods_of(
+        options.checkpoint,
+        options.baseline,
+        model=options.model,
+        adapters=options.adapter,
+        policy=options.policy,
+    )
     plan = _plan(options, benchmark, methods)
     settings = _settings(options, benchmark)
     needed = _named(options) if options.adapter else []
@@ -126,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_net_options(parser, tile="none")  # papers restore images whole
     add_parallel_options(parser)
+    add_policy_option(parser)
     parser.add_argument("--benchmark", metavar="NAME", help=f"what to measure on: {', '.join(BENCHMARKS)}")
     parser.add_argument("--data_file_dir", metavar="ROOT", help="data tree of the benchmark")
     parser.add_argument(

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import aio
-from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, positive, run
+from aio.commands import CHECKPOINT, add_net_options, add_parallel_options, add_policy_option, positive, run
 from aio.errors import InputError
 from aio.inference.jobs.job import Job, Outcome, printable
 from aio.inference.jobs.shard import Shard, parse_shard
@@ -64,7 +64,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--engine ray: Ray is not installed: pip install 'aio[ray]'")
     if options.engine == "ray" and options.replicas > 1:
         raise InputError(f"--replicas {options.replicas}: expected 1 with --engine ray, whose workers have a net each")
-    for path in (options.checkpoint, *options.adapter):
+    for path in (options.checkpoint, *options.adapter, *([options.policy] if options.policy else [])):
         if not Path(path).exists():
             raise InputError(f"{path}: no such file or folder; expected weights")
 
@@ -73,10 +73,11 @@ def _restore(options: argparse.Namespace, name: Degradation | None) -> int:
     plan, jobs = _planned(options)
     from aio.inference.jobs.run import work_digest
     from aio.inference.settings import Settings
+    from aio.rl.adaptive import tile_of
 
     task = None if name is None else TASK_ID[name]
-    settings = Settings(task, options.tile, options.strength, options.tta, options.tile_batch)
     net = _net(options, name)
+    settings = Settings(task, tile_of(net, options.tile), options.strength, options.tta, options.tile_batch)
     work = work_digest(net, settings)
     folders = {path.parent for job in plan.jobs for path in (job.target, job.comparison) if path}
     with ExitStack() as stack:
@@ -116,6 +117,7 @@ def _planned(options: argparse.Namespace) -> tuple[Plan, list[Job]]:
 
 def _net(options: argparse.Namespace, name: Degradation | None) -> RestorationNet:
     from aio.adapters import AdaptedNet, require_adapter
+    from aio.rl.adaptive import with_policy
     from aio.weights import open_net
 
     net = open_net(options.checkpoint, options.model, options.adapter)
@@ -123,7 +125,7 @@ def _net(options: argparse.Namespace, name: Degradation | None) -> RestorationNe
         require_adapter(net, name)
     if isinstance(net, AdaptedNet) and name in net.plan:
         net.merge(name)  # once, and not for every tile
-    return net
+    return net if options.policy is None else with_policy(net, options.policy)
 
 
 def _opened(
@@ -231,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", metavar="C", type=locate, default=DEFAULT, help=f"{CHECKPOINT} (%(default)s)")
     add_net_options(parser)
     add_parallel_options(parser)
+    add_policy_option(parser)
     parser.add_argument(
         "--strength", metavar="S", type=_share, default=1.0, help="0..1: how far from the photograph to its restoration"
     )

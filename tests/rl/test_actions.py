@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from aio.errors import InputError
+from aio.nets.cost import traced_macs
 from aio.nets.hybrid_stoformer import HybridStoformer
 from aio.nets.restormer import Restormer
 from aio.nets.stoformer import StochasticBlock
-from aio.rl.actions import ACTIONS, FOUR, REFINE, STOP, macs_of_actions, passed, sequences, windows_of
+from aio.rl.actions import ACTIONS, DEAREST, FOUR, REFINE, STOP, macs_of_actions, passed, sequences, windows_of
 from tiny_nets import TINY
 
 
@@ -55,12 +56,20 @@ def test_to_stop_is_no_pass():
         passed(tiny(), STOP, torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
 
 
-def test_costs_grow_with_the_windows():
-    stop, one, four, nine, every, refine = macs_of_actions(
-        tiny(), 256
-    )  # where all maps are whole windows: others are traced slowly
+def test_costs_are_those_of_the_passes():
+    net = tiny()
+    stop, one, four, nine, every, refine = macs_of_actions(net, 64)
+    with windows_of(net, FOUR):
+        assert four == traced_macs(net, 64)
     assert stop == 0 < one < four <= nine <= every
     assert refine == one
+
+
+@pytest.mark.slow
+def test_the_cost_of_many_windows_on_small_maps_is_that_of_their_pass():
+    net = tiny()
+    with windows_of(net, "all"):
+        assert macs_of_actions(net, 64)[DEAREST] == traced_macs(net, 64)
 
 
 def test_sequences_are_a_pass_and_refinements():

@@ -6,7 +6,7 @@ import torch
 
 from aio.inference.tiles import restore_image
 from aio.rl.actions import passed
-from aio.rl.adaptive import AdaptiveNet
+from aio.rl.adaptive import AdaptiveNet, tile_of
 from aio.rl.agent import decisions
 from aio.rl.rollouts import roll_out
 from rl.test_actions import tiny
@@ -73,6 +73,13 @@ def test_images_go_through_it_by_tiles(adaptive):
     assert len(net.chosen) > 1
 
 
-def test_it_says_which_net_it_is(adaptive):
+def test_its_config_names_net_and_policy(adaptive):
     net, _ = adaptive
-    assert net.config == net.net.config
+    assert net.config["class_path"] == net.net.config["class_path"]
+    assert net.config["policy"]["price"] == net.policy.about.price
+
+
+def test_a_policy_brings_its_tiles(adaptive):
+    net, _ = adaptive
+    assert [tile_of(net, tile) for tile in ("auto", "none", 512)] == [32, 32, 512]
+    assert tile_of(net.net, "auto") == "auto"

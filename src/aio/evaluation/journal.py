@@ -25,6 +25,7 @@ class Measured:
     Attributes:
         seconds: of the restoration alone.
         memory: bytes at most in use, see `peak_memory`.
+        macs_per_pixel: multiply-accumulates, where they differ from image to image.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Measured:
     after: dict[str, float]
     seconds: float
     memory: int
+    macs_per_pixel: float | None = None
 
 
 def key_of(item: Item, *settings: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from aio.errors import InputError
 from aio.evaluation.baselines import BASELINES, ENLARGING, baseline
 from aio.nets.base import RestorationNet
+from aio.rl.adaptive import with_policy
 from aio.vocabulary import SCALES, Degradation
 from aio.weights import open_net, place
 
@@ -31,6 +32,7 @@ class Method:
         checkpoint: a checkpoint, or None for the classical method of that name.
         model: the checkpoint's preset, where the weights alone do not tell.
         adapters: files of adapters beside the checkpoint.
+        policy: the file of what chooses the computation of its tiles, if anything does.
         fingerprint: of the contents of these files.
     """
 
@@ -39,6 +41,7 @@ class Method:
     model: str | None
     adapters: tuple[Path, ...]
     fingerprint: str
+    policy: Path | None = None
 
     def open(self, device: str, *, scale: int) -> RestorationNet:
         """The net, in eval mode on `device`; a classical method computes on the host, for images of `scale`.
@@ -48,7 +51,8 @@ class Method:
         """
         if self.checkpoint is None:
             return baseline(self.name, scale=scale)
-        return place(open_net(self.checkpoint, self.model, self.adapters), device)
+        net = open_net(self.checkpoint, self.model, self.adapters)
+        return place(net if self.policy is None else with_policy(net, self.policy), device)
 
 
 def common_form(methods: Sequence[Method], task: Degradation | None) -> Form:
@@ -68,9 +72,14 @@ def common_form(methods: Sequence[Method], task: Degradation | None) -> Form:
 
 
 def methods_of(
-    checkpoints: Sequence[Path], baselines: Sequence[str], *, model: str | None, adapters: Sequence[str]
+    checkpoints: Sequence[Path],
+    baselines: Sequence[str],
+    *,
+    model: str | None,
+    adapters: Sequence[str],
+    policy: str | None = None,
 ) -> list[Method]:
-    """One for each checkpoint, then one for each classical method.
+    """One for each checkpoint, one for each under `policy`, then one for each classical method.
 
     Raises:
         InputError: there is none, a file is missing or a classical method unknown.
@@ -84,9 +93,18 @@ def methods_of(
         Method(name, path, model, files, _fingerprint([path, *files], model or ""))
         for name, path in zip(_names(checkpoints), checkpoints, strict=True)
     ]
+    if policy is not None:
+        nets += [_under(method, Path(policy)) for method in nets]
     if unknown := set(baselines) - {*BASELINES, ENLARGING}:
         raise InputError(f"--baseline {', '.join(sorted(unknown))}: choose from {', '.join((*BASELINES, ENLARGING))}")
     return nets + [Method(name, None, None, (), name) for name in baselines]
+
+
+def _under(method: Method, policy: Path) -> Method:
+    if not policy.is_file():
+        raise InputError(f"--policy {policy}: no such file")
+    fingerprint = method.fingerprint + _fingerprint([policy], "")
+    return replace(method, name=f"{method.name}+{policy.stem}", policy=policy, fingerprint=fingerprint)
 
 
 def _names(checkpoints: Sequence[Path]) -> list[str]:

@@ -30,6 +30,7 @@ from aio.metrics.measures import Compare, open_measures
 from aio.nets.base import RestorationNet, count_parameters
 from aio.nets.cost import count_macs
 from aio.pictures import write_png
+from aio.rl.adaptive import AdaptiveNet, tile_of
 from aio.vocabulary import Degradation
 from aio.weights import require_images
 
@@ -149,15 +150,18 @@ def _measured(
     degraded, clean = (protocol.crop(image) for image in item.load())
     if (net.in_channels, net.scale) == (1, 1):
         degraded, clean = luma(degraded), luma(clean)
+    if isinstance(net, AdaptiveNet):
+        net.forget()
     reset_peak_memory()
     start = time.perf_counter()
     task = item.task_id if settings.tell_task else None
-    restored = restore_image(net, degraded, task=task, tile=settings.tile, batch=settings.batch)
+    restored = restore_image(net, degraded, task=task, tile=tile_of(net, settings.tile), batch=settings.batch)
     seconds = time.perf_counter() - start
     memory = peak_memory()
     write_png(restored, restored_path(folder, item.column, item.name))
     before, after = (_scores(protocol, measures, image, clean) for image in (comparable(degraded, clean), restored))
-    return Measured(key, item.column, item.name, before, after, seconds, memory)
+    macs = net.macs / restored[0].numel() if isinstance(net, AdaptiveNet) else None
+    return Measured(key, item.column, item.name, before, after, seconds, memory, macs)
 
 
 def _scores(protocol: Protocol, measures: Mapping[str, Compare], image: Tensor, clean: Tensor) -> dict[str, float]:

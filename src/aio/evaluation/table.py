@@ -6,18 +6,19 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aio.benchmarks import Published
 from aio.evaluation.journal import Measured
 from aio.metrics.measures import MEASURES
 
+_PIXELS = 256**2
 _DIGITS = {"psnr": 2, "ssim": 4, **{name: measure.digits for name, measure in MEASURES.items()}}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a method: parameters, multiply-accumulates at 256 x 256 (None where nobody can count them)."""
+    """Of a method: parameters, multiply-accumulates of 256 x 256 pixels (None where nobody can count them)."""
 
     parameters: int
     macs: int | None
@@ -49,6 +50,9 @@ def row_of(name: str, columns: Sequence[str], rows: Sequence[Measured], cost: Co
     """What a method reached: means over the images of each column; seconds per image; the most memory."""
     scores = tuple(_mean([r.after for r in rows if r.column == column]) for column in columns)
     seconds = math.fsum(r.seconds for r in rows) / len(rows)
+    counted = [r.macs_per_pixel for r in rows if r.macs_per_pixel is not None]
+    if counted:
+        cost = replace(cost, macs=round(math.fsum(counted) / len(counted) * _PIXELS))
     return Row(name, scores, cost, seconds, max(r.memory for r in rows))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from aio.errors import InputError
+from aio.inference.settings import Tile
 from aio.nets.base import RestorationNet
 from aio.rl.actions import STOP, passed
 from aio.rl.observation import observe
@@ -28,10 +30,15 @@ class AdaptiveNet(RestorationNet):
 
     def __init__(self, *, net: RestorationNet, policy: Policy) -> None:
         super().__init__()
-        self.multiple_of, self.global_statistics, self.config = net.multiple_of, net.global_statistics, net.config
+        self.multiple_of, self.global_statistics = net.multiple_of, net.global_statistics
+        self.config = net.config | {"policy": asdict(policy.about)}
         self.net, self.policy = net, policy
-        self.macs, self.pixels = 0.0, 0
         self.chosen: list[tuple[int, ...]] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins to count anew."""
+        self.macs, self.pixels, self.chosen = 0.0, 0, []
 
     @torch.no_grad()
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
@@ -63,6 +70,11 @@ class AdaptiveNet(RestorationNet):
         self.macs += sum(costs[action] for actions in taken for action in actions) * pixels / side**2
         self.pixels += pixels * len(taken)
         self.chosen += taken
+
+
+def tile_of(net: RestorationNet, tile: Tile) -> Tile:
+    """The side of tiles for `net`: under a policy that which it was trained on, unless `tile` is a number."""
+    return net.policy.about.patch_size if isinstance(net, AdaptiveNet) and isinstance(tile, str) else tile
 
 
 def net_digest(net: RestorationNet) -> str:

@@ -16,7 +16,14 @@ from aio.sweeps.axes import FONT, GRID, INK, PAPER, SCALE, ticks
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP, _LINE = (SCALE * n for n in (420, 260, 58, 36, 50, 10, 18))
 COLOURS: Final = ("#1f4e8c", "#c0504d", "#6a9a3b", "#8064a2", "#d98a29", "#4bacc6", "#7f7f7f")
-_SPENT: Final = ((0, 0, 0, 0), (80, 160, 230, 90), (90, 200, 120, 90), (230, 200, 60, 100), (230, 120, 40, 120))
+_SPENT: Final = (
+    (0, 0, 0, 0),
+    (80, 160, 230, 90),
+    (90, 200, 120, 90),
+    (230, 200, 60, 100),
+    (230, 120, 40, 120),
+    (80, 160, 230, 90),
+)
 _REFINED: Final = (160, 60, 160, 120)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aio.errors import InputError
 from aio.files import atomic_write
-from aio.rl.actions import ACTIONS
+from aio.rl.actions import ACTIONS, DEAREST
 from aio.rl.observation import SIZE
 
 _ENTRY: Final = "aio_policy"
@@ -70,7 +70,7 @@ class Policy(nn.Module):
     def shares(self) -> Tensor:
         """`(actions,)`: what each action costs, in passes of the dearest."""
         costs = torch.tensor(self.about.costs, dtype=torch.float32)
-        return costs / costs.max()
+        return costs / costs[DEAREST]
 
     def forward(self, observation: Tensor) -> Tensor:
         return self.values((observation - self.mean) / self.deviation)

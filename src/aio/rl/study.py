@@ -18,7 +18,7 @@ from aio.errors import InputError
 from aio.files import atomic_write
 from aio.nets.base import RestorationNet
 from aio.pictures import write_picture
-from aio.rl.actions import macs_of_actions
+from aio.rl.actions import DEAREST, macs_of_actions
 from aio.rl.adaptive import AdaptiveNet, net_digest
 from aio.rl.agent import HIDDEN, LearningCurve, decisions, train_agent
 from aio.rl.outcome import (
@@ -95,7 +95,7 @@ def _kept(path: Path, key: str, task: Task, patches: Callable[[], Patches], prog
             if str(stored["key"]) == key:
                 return Rollouts(int(stored["steps"]), *(stored[name] for name in names[1:]))
     degraded, clean, tasks = patches()
-    costs = [macs / max(task.macs) for macs in task.macs]
+    costs = [macs / task.macs[DEAREST] for macs in task.macs]
     total = len(degraded)
     made = roll_out(
         *(task.net, degraded, clean),
