@@ -10,8 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from aio.axes import log_ticks, ticks
 from aio.errors import InputError
-from aio.sweeps.axes import log_ticks, ticks
 from aio.sweeps.curve import draw_curve, main
 from aio.sweeps.learning import Point, fit_laws, read_points
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "__init__": {"presets", "shipped", "weights", "nets.base", "nets.building", "inference", "vocabulary", "errors"},
     "errors": set(),
     "allocator": set(),
+    "axes": set(),
     "files": set(),
     "vocabulary": {"errors"},
     "presets": {"errors"},
@@ -40,7 +41,7 @@ ALLOWED = {
     "pictures": {"files"},
     "rl": {
         *("commands", "data.datamodule", "inference.settings", "nets.base", "nets.cost", "nets.stoformer", "weights"),
-        *("colour", "pictures", "sweeps.axes", "files", "errors"),
+        *("colour", "pictures", "axes", "files", "errors", "vocabulary"),
     },
     "evaluation": {
         "rl.adaptive",
@@ -74,7 +75,7 @@ ALLOWED = {
         *("adapters", "data.degradations", "images", "inference", "nets.base", "nets.dfrg"),
         *("pictures", "files", "errors", "vocabulary"),
     },
-    "sweeps": {"cli", "commands", "flags", "files", "errors"},
+    "sweeps": {"axes", "cli", "commands", "flags", "files", "errors"},
 }
 ROOMS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 

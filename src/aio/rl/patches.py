@@ -43,18 +43,18 @@ def held_out_patches(data: RestorationData, side: int) -> Patches:
     clean: list[Tensor] = []
     tasks: list[int] = []
     for batch in data.val_dataloader():
-        cut = _cut(batch["degraded"][0], side)
-        degraded.append(cut)
-        clean.append(_cut(batch["clean"][0], side))
-        tasks += batch["task"].tolist() * len(cut)
+        parts = cut(batch["degraded"][0], side)
+        degraded.append(parts)
+        clean.append(cut(batch["clean"][0], side))
+        tasks += batch["task"].tolist() * len(parts)
     if not tasks:
         raise InputError(f"--patch_size {side}: no photograph to be measured on is as large")
     return Patches(torch.cat(degraded), torch.cat(clean), tasks)
 
 
-def _cut(image: Tensor, side: int) -> Tensor:
-    """`(C, H, W)` to `(n, C, side, side)`."""
-    rows = image.unfold(1, side, side).unfold(2, side, side) if min(image.shape[1:]) >= side else image.new_empty(0)
-    if not rows.numel():
+def cut(image: Tensor, side: int) -> Tensor:
+    """The patches that `image (C, H, W)` holds, row by row: `(n, C, side, side)`; none of a smaller image."""
+    if min(image.shape[1:]) < side:
         return image.new_empty(0, image.shape[0], side, side)
-    return rows.permute(1, 2, 0, 3, 4).reshape(-1, image.shape[0], side, side)
+    patches = image.unfold(1, side, side).unfold(2, side, side)
+    return patches.permute(1, 2, 0, 3, 4).flatten(0, 1)

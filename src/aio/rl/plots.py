@@ -10,9 +10,9 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from aio.axes import FONT, GRID, INK, PAPER, SCALE, ticks
 from aio.pictures import to_picture
 from aio.rl.actions import ACTIONS
-from aio.sweeps.axes import FONT, GRID, INK, PAPER, SCALE, ticks
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP, _LINE = (SCALE * n for n in (420, 260, 58, 36, 50, 10, 18))
 COLOURS: Final = ("#1f4e8c", "#c0504d", "#6a9a3b", "#8064a2", "#d98a29", "#4bacc6", "#7f7f7f")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from aio.files import atomic_write
+from aio.files import write_text
 from aio.pictures import write_picture
 from aio.rl.agent import LearningCurve
 from aio.rl.outcome import Outcome, frontier, reached_at
@@ -24,14 +24,14 @@ def write_curve(
     """Writes `curve.md`, `curve.csv` and `curve.png` into `folder`; returns the Markdown."""
     hull = frontier(fixed)
     text = curve_table(hull, fixed=fixed, random=random, oracle=oracle, learned=learned)
-    _write(folder / "curve.md", text)
+    write_text(folder / "curve.md", text)
     points = [
         *fixed,
         random,
         *oracle.values(),
         *(each for seeds in learned.values() for pair in seeds for each in pair),
     ]
-    _write(folder / "curve.csv", _as_csv([asdict(point) for point in points]))
+    write_text(folder / "curve.csv", _as_csv([asdict(point) for point in points]))
     curves = [
         Curve("fixed: the same for every patch", *_xy(fixed), COLOURS[6], joined=False),
         Curve("frontier of the fixed", *_xy(hull), COLOURS[6]),
@@ -76,7 +76,7 @@ def write_learning(folder: Path, curves: Mapping[tuple[float, int], LearningCurv
         for (price, seed), curve in curves.items()
         for step, r, p, c, e in zip(curve.steps, curve.reward, curve.psnr, curve.cost, curve.epsilon, strict=True)
     ]
-    _write(folder / "learning.csv", _as_csv(rows))
+    write_text(folder / "learning.csv", _as_csv(rows))
     first = {price: curve for (price, seed), curve in curves.items() if seed == 0 and curve.steps}
     if not first:
         return
@@ -132,8 +132,3 @@ def _as_csv(rows: Sequence[Mapping[str, object]]) -> str:
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())

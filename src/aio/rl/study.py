@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from aio.data.datamodule import RestorationData
 from aio.errors import InputError
-from aio.files import atomic_write
+from aio.files import atomic_write, write_text
 from aio.nets.base import RestorationNet
 from aio.pictures import write_picture
 from aio.rl.actions import DEAREST, macs_of_actions
@@ -29,11 +30,12 @@ from aio.rl.outcome import (
     random_outcome,
     shuffled_outcome,
 )
-from aio.rl.patches import Patches, held_out_patches, training_patches
+from aio.rl.patches import Patches, cut, held_out_patches, training_patches
 from aio.rl.plots import draw_spending
 from aio.rl.policy import About, Policy, read_policy, write_policy
 from aio.rl.report import write_curve, write_learning
 from aio.rl.rollouts import Rollouts, roll_out
+from aio.vocabulary import DEGRADATIONS
 
 Progress = Callable[[int, int], None]
 
@@ -119,20 +121,21 @@ def policy_path(folder: Path, price: float, seed: int) -> Path:
 def learn(
     about: About, training: Rollouts, folder: Path, *, seed: int, actions: int, progress: Progress
 ) -> tuple[Policy, LearningCurve]:
-    """The policy of `about`'s price and this seed, trained for so many actions unless it lies in `folder` already."""
+    """The policy of `about`'s price and this seed, after so many actions; as it lies in `folder` if it does."""
     path = policy_path(folder, about.price, seed)
-    curve = path.with_suffix(".json")
-    if path.exists() and curve.exists():
-        policy = read_policy(path)
-        if asdict(policy.about) == json.loads(json.dumps(asdict(about))):
-            return policy, LearningCurve(**json.loads(curve.read_text()))
-    policy, learnt = train_agent(
+    notes = path.with_suffix(".json")
+    made_by = {"about": asdict(about), "actions": actions, "patches": sha256(training.errors.tobytes()).hexdigest()}
+    made_by = json.loads(json.dumps(made_by))  # as it is read again
+    if path.exists() and notes.exists():
+        said = json.loads(notes.read_text())
+        if said["made_by"] == made_by:
+            return read_policy(path), LearningCurve(**said["curve"])
+    policy, curve = train_agent(
         training, about, seed=seed, steps=actions, progress=lambda done: progress(done, actions)
     )
-    with atomic_write(curve) as file:
-        file.write(json.dumps(asdict(learnt)).encode())
     write_policy(policy, path)
-    return policy, learnt
+    write_text(notes, json.dumps({"made_by": made_by, "curve": asdict(curve)}))
+    return policy, curve
 
 
 def report(
@@ -157,21 +160,17 @@ def report(
     )
 
 
-def draw_photographs(task: Task, policy: Policy, data: RestorationData, folder: Path) -> list[Path]:
+def draw_photographs(task: Task, policy: Policy, data: RestorationData, folder: Path) -> None:
     """Where `policy` spends: the first held-out photograph of each degradation as `spending-TASK.png`."""
-    written: list[Path] = []
-    seen: set[int] = set()
+    adaptive = AdaptiveNet(net=task.net, policy=policy).eval()
+    drawn: set[int] = set()
     for batch in data.val_dataloader():
         number, image = int(batch["task"][0]), batch["degraded"][0]
-        if number in seen or min(image.shape[1:]) < task.patch_size:
+        patches = cut(image, task.patch_size)
+        if number in drawn or not len(patches):
             continue
-        seen.add(number)
-        adaptive = AdaptiveNet(net=task.net, policy=policy).eval()
-        rows, columns = (length // task.patch_size for length in image.shape[1:])
-        covered = image[:, : rows * task.patch_size, : columns * task.patch_size]
-        patches = covered.unfold(1, task.patch_size, task.patch_size).unfold(2, task.patch_size, task.patch_size)
-        adaptive(patches.permute(1, 2, 0, 3, 4).flatten(0, 1).to(next(task.net.parameters()).device))
-        path = folder / f"spending-{number}-{batch['name'][0].replace('/', '-')}.png"
-        write_picture(draw_spending(covered, task.patch_size, adaptive.chosen), path)
-        written.append(path)
-    return written
+        drawn.add(number)
+        adaptive.forget()
+        adaptive(patches.to(next(task.net.parameters()).device))
+        picture = draw_spending(image, task.patch_size, adaptive.chosen)
+        write_picture(picture, folder / f"spending-{DEGRADATIONS[number]}.png")

@@ -14,9 +14,9 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
+from aio.axes import FAINT, FONT, GRID, INK, PAPER, SCALE, STRONG, log_ticks, ticks
 from aio.commands import run
 from aio.files import atomic_write
-from aio.sweeps.axes import FAINT, FONT, GRID, INK, PAPER, SCALE, STRONG, log_ticks, ticks
 from aio.sweeps.learning import Fit, Law, Point, fit_laws, read_points
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP = (SCALE * n for n in (560, 320, 56, 40, 60, 12))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from aio.axes import FAINT, FONT, GRID, INK, PAPER, SCALE, STRONG, ticks
 from aio.files import atomic_write
-from aio.sweeps.axes import FAINT, FONT, GRID, INK, PAPER, SCALE, STRONG, ticks
 
 _WIDTH, _LINE, _TOP, _BOTTOM, _GAP = (SCALE * n for n in (420, 28, 34, 34, 12))
 
