@@ -22,7 +22,8 @@ from aio.rl.observation import LOOKS, PROGRESS
 from aio.rl.policy import About, Policy
 from aio.rl.rollouts import Array, Rollouts, transitions
 
-HIDDEN: Final = (128, 128)
+HIDDEN: Final = (64, 64)
+_DECAY: Final = 1e-2  # of weights: patches to learn from are few
 _AT_ONCE: Final = 16  # episodes that run side by side
 _LEAST: Final = 1e-3  # of a deviation, where a number is the same for all patches
 _LOGGED: Final = 500  # episodes a point of the learning curve is the mean of
@@ -83,7 +84,11 @@ def train_agent(
         target_update_interval=500,
         exploration_fraction=0.5,
         exploration_final_eps=0.05,
-        policy_kwargs={"net_arch": list(about.hidden)},
+        policy_kwargs={
+            "net_arch": list(about.hidden),
+            "optimizer_class": torch.optim.AdamW,
+            "optimizer_kwargs": {"weight_decay": _DECAY},
+        },
         seed=seed,
         device="cpu",
     )

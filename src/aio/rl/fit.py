@@ -54,10 +54,9 @@ def main(argv: Sequence[str]) -> None:
 def _data(options: argparse.Namespace) -> RestorationData:
     from aio.data.datamodule import RestorationData
 
-    given = {} if options.data_file_dir is None else {"data_file_dir": options.data_file_dir, "trainset": "pooled"}
     data = RestorationData(
         de_type=options.de_type,
-        **given,
+        data_file_dir=options.data_file_dir,
         batch_size=_BATCH,
         patch_size=options.patch_size,
         samples_per_epoch=options.patches,
@@ -86,14 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_file_dir", metavar="ROOT", help="data tree; the demo photographs without it")
     parser.add_argument("--de_type", metavar="T", nargs="+", default=["derain", "dehaze", "lowlight"])
     parser.add_argument("--patch_size", metavar="N", type=int, default=128, help="side of a patch (%(default)s)")
-    parser.add_argument("--patches", metavar="N", type=int, default=1600, help="to learn from (%(default)s)")
+    parser.add_argument("--patches", metavar="N", type=int, default=1200, help="to learn from (%(default)s)")
     parser.add_argument("--val_images", metavar="N", type=int, help="at most so many of each degradation; all")
-    parser.add_argument("--passes", metavar="N", type=int, default=3, help="of a patch at most (%(default)s)")
+    parser.add_argument("--passes", metavar="N", type=int, default=2, help="of a patch at most (%(default)s)")
     parser.add_argument(
-        "--prices", metavar="P", type=float, nargs="+", default=[0.1, 0.3, 1.0, 3.0], help="dB for a pass of 64 offsets"
+        "--prices", metavar="P", type=float, nargs="+", default=[0.3, 1.0, 3.0], help="dB for a pass of 64 offsets"
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=3, help="agents at each price (%(default)s)")
-    parser.add_argument("--actions", metavar="N", type=int, default=60_000, help="an agent learns from (%(default)s)")
+    parser.add_argument("--actions", metavar="N", type=int, default=40_000, help="an agent learns from (%(default)s)")
     parser.add_argument("--num_workers", metavar="N", type=int, default=1, help="loader processes (%(default)s)")
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute the passes: cpu, cuda, auto")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for all that is made")

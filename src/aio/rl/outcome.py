@@ -25,7 +25,7 @@ class Outcome:
 
     Attributes:
         name: of the way to choose.
-        cost: mean over the patches, in passes of the dearest action.
+        cost: mean over the patches, in passes of the dearest action, or in GMACs for those who read it.
         psnr: mean over the patches in dB, each at most 50.
     """
 

@@ -40,7 +40,7 @@ def write_curve(
         Curve("learned, mean and deviation over seeds", *_means(learned, 0), COLOURS[0], True, _deviations(learned)),
         Curve("oracle: sees the clean image", *_xy(list(oracle.values())), COLOURS[2]),
     ]
-    write_picture(draw_chart("PSNR of patches in dB", "cost in passes with 64 offsets", curves), folder / "curve.png")
+    write_picture(draw_chart("PSNR of patches in dB", "GMACs of a patch", curves), folder / "curve.png")
     return text
 
 
@@ -52,9 +52,9 @@ def curve_table(
     oracle: Mapping[float, Outcome],
     learned: Learned,
 ) -> str:
-    """As Markdown: the margin of the learned policies above the frontier, and above their own choices shuffled."""
+    """As Markdown, costs in GMACs of a patch; the margin above the frontier, and above the same choices shuffled."""
     lines = [
-        "| choice | price, dB | cost | PSNR | above the frontier | above itself shuffled |",
+        "| choice | price, dB | GMACs of a patch | PSNR | above the frontier | above itself shuffled |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for point in (*fixed, random):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -145,17 +145,22 @@ def report(
     folder: Path,
 ) -> str:
     """Measures `policies`, by price and seed, on `held_out`; writes tables and pictures, returns the Markdown."""
+    unit = next(iter(policies.values())).about.costs[DEAREST] / 1e9
+
+    def told(outcome: Outcome) -> Outcome:
+        return replace(outcome, cost=outcome.cost * unit)
+
     learned: dict[float, list[tuple[Outcome, Outcome]]] = {}
     for (price, seed), policy in policies.items():
         errors, spent, taken = decisions(policy, held_out)
-        pair = outcome_of(f"learned {price:g} seed {seed}", errors, spent), shuffled_outcome(held_out, taken)
-        learned.setdefault(price, []).append(pair)
+        reached = outcome_of(f"learned {price:g} seed {seed}", errors, spent)
+        learned.setdefault(price, []).append((told(reached), told(shuffled_outcome(held_out, taken))))
     write_learning(folder, curves)
     return write_curve(
         folder,
-        fixed=fixed_outcomes(held_out),
-        random=random_outcome(held_out),
-        oracle={price: oracle_outcome(held_out, price) for price in learned},
+        fixed=[told(outcome) for outcome in fixed_outcomes(held_out)],
+        random=told(random_outcome(held_out)),
+        oracle={price: told(oracle_outcome(held_out, price)) for price in learned},
         learned=learned,
     )
 
