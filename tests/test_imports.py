@@ -41,7 +41,7 @@ ALLOWED = {
     "pictures": {"files"},
     "rl": {
         *("commands", "data.datamodule", "inference.settings", "nets.base", "nets.cost", "nets.stoformer", "weights"),
-        *("colour", "pictures", "axes", "files", "errors", "vocabulary"),
+        *("allocator", "colour", "pictures", "axes", "files", "errors", "vocabulary"),
     },
     "evaluation": {
         "rl.adaptive",

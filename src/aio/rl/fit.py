@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio.allocator import keep_freed_memory
 from aio.commands import CHECKPOINT, run
 from aio.errors import InputError
 
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> None:
 
     task = Task(place(open_net(options.checkpoint, options.model), options.device), options.patch_size, options.passes)
     check(task)
+    if next(task.net.parameters()).device.type == "cpu":
+        keep_freed_memory()
     data = _data(options)
     options.output.mkdir(parents=True, exist_ok=True)
     with _bar("passes over patches") as progress:
@@ -57,6 +60,7 @@ def _data(options: argparse.Namespace) -> RestorationData:
     data = RestorationData(
         de_type=options.de_type,
         data_file_dir=options.data_file_dir,
+        trainset=options.trainset,
         batch_size=_BATCH,
         patch_size=options.patch_size,
         samples_per_epoch=options.patches,
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", metavar="C", required=True, help=CHECKPOINT)
     parser.add_argument("--model", metavar="NAME", help="the network, where the weights alone do not tell")
     parser.add_argument("--data_file_dir", metavar="ROOT", help="data tree; the demo photographs without it")
+    parser.add_argument("--trainset", metavar="S", help="as of aio fit: mixed, paired, synthetic, pooled")
     parser.add_argument("--de_type", metavar="T", nargs="+", default=["derain", "dehaze", "lowlight"])
     parser.add_argument("--patch_size", metavar="N", type=int, default=128, help="side of a patch (%(default)s)")
     parser.add_argument("--patches", metavar="N", type=int, default=1200, help="to learn from (%(default)s)")
