@@ -18,7 +18,8 @@ from aio.rl.outcome import (
 )
 from rl.toy_rollouts import toy_rollouts
 
-POINTS = st.lists(st.tuples(st.floats(0, 3), st.floats(10, 40)), min_size=1, max_size=12)
+THOUSANDTHS = st.integers(0, 3000).map(lambda number: number / 1000)
+POINTS = st.lists(st.tuples(THOUSANDTHS, st.floats(10, 40)), min_size=1, max_size=12)
 
 
 @given(POINTS)
