@@ -78,6 +78,8 @@ def _check_words(options: argparse.Namespace) -> None:
         raise InputError(f"--processes {options.processes}: expected a whole number of at least 1")
     if options.processes > 1 and options.replicas > 1:
         raise InputError(f"--replicas {options.replicas}: expected 1 with --processes {options.processes}")
+    if options.policy is not None and options.replicas > 1:
+        raise InputError(f"--replicas {options.replicas}: expected 1 with --policy, whose computation is counted")
 
 
 def _plan(options: argparse.Namespace, benchmark: Benchmark | None, methods: Sequence[Method]) -> Plan:

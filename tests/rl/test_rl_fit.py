@@ -107,6 +107,12 @@ def test_another_checkpoint_than_the_policys_is_refused(trained, tmp_path, plant
     assert "was trained for the net" in capsys.readouterr().err
 
 
+def test_a_policy_is_measured_on_one_copy():
+    words = ["--checkpoint", "default", "--policy", "p", "--clean_dir", ".", "--de_type", "derain", "--replicas", "2"]
+    with pytest.raises(InputError, match="--replicas 2: expected 1 with --policy"):
+        evaluate(words)
+
+
 def test_without_the_library_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     monkeypatch.setattr("aio.rl.fit.find_spec", lambda name: None)
