@@ -107,6 +107,14 @@ def test_another_checkpoint_than_the_policys_is_refused(trained, tmp_path, plant
     assert "was trained for the net" in capsys.readouterr().err
 
 
+def test_other_photographs_to_be_measured_on_are_not_those_that_are_kept(trained):
+    out = trained / "out"
+    before = (out / "held_out.npz").stat().st_mtime_ns
+    words = [*WORDS, "--val_images", "2"]
+    main(["--checkpoint", str(trained / "net.safetensors"), *words, "-o", str(out)])
+    assert (out / "held_out.npz").stat().st_mtime_ns > before
+
+
 def test_a_policy_is_measured_on_one_copy():
     words = ["--checkpoint", "default", "--policy", "p", "--clean_dir", ".", "--de_type", "derain", "--replicas", "2"]
     with pytest.raises(InputError, match="--replicas 2: expected 1 with --policy"):

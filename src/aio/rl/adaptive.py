@@ -24,7 +24,7 @@ class AdaptiveNet(RestorationNet):
     policy was trained.
 
     Attributes:
-        macs: multiply-accumulates of all passes so far; `pixels`: of how many pixels.
+        macs: multiply-accumulates of all passes so far.
         chosen: for each patch so far, its actions in order, without the stop.
     """
 
@@ -38,7 +38,7 @@ class AdaptiveNet(RestorationNet):
 
     def forget(self) -> None:
         """Begins to count anew."""
-        self.macs, self.pixels, self.chosen = 0.0, 0, []
+        self.macs, self.chosen = 0.0, []
 
     @torch.no_grad()
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
@@ -68,7 +68,6 @@ class AdaptiveNet(RestorationNet):
         """Costs are counted for patches of the policy's size; those of others by their pixels."""
         costs, side = self.policy.about.costs, self.policy.about.patch_size
         self.macs += sum(costs[action] for actions in taken for action in actions) * pixels / side**2
-        self.pixels += pixels * len(taken)
         self.chosen += taken
 
 

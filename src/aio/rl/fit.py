@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.allocator import keep_freed_memory
-from aio.commands import CHECKPOINT, run
+from aio.commands import CHECKPOINT, positive, run
 from aio.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prices", metavar="P", type=float, nargs="+", default=[0.3, 1.0, 3.0], help="dB for a pass of 64 offsets"
     )
-    parser.add_argument("--seeds", metavar="N", type=int, default=3, help="agents at each price (%(default)s)")
-    parser.add_argument("--actions", metavar="N", type=int, default=40_000, help="an agent learns from (%(default)s)")
+    parser.add_argument("--seeds", metavar="N", type=positive, default=3, help="agents at each price (%(default)s)")
+    parser.add_argument(
+        "--actions", metavar="N", type=positive, default=40_000, help="an agent learns from (%(default)s)"
+    )
     parser.add_argument("--num_workers", metavar="N", type=int, default=1, help="loader processes (%(default)s)")
     parser.add_argument("--device", metavar="D", default="auto", help="where to compute the passes: cpu, cuda, auto")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for all that is made")

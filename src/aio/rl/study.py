@@ -86,7 +86,13 @@ def roll_outs(task: Task, data: RestorationData, folder: Path, progress: Progres
     batches = data.batches_per_epoch() * data.batch_size
     return (
         _kept(folder / "training.npz", f"{key} {batches} {data.seed}", task, lambda: training_patches(data), progress),
-        _kept(folder / "held_out.npz", key, task, lambda: held_out_patches(data, task.patch_size), progress),
+        _kept(
+            folder / "held_out.npz",
+            f"{key} {data.val_images} {data.seed}",
+            task,
+            lambda: held_out_patches(data, task.patch_size),
+            progress,
+        ),
     )
 
 
