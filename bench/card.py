@@ -1,7 +1,8 @@
-"""Measures the default network for its model card, and draws the card's picture: `make card ROOT=...`.
+"""Measures the default network for its model card, and draws the card's pictures: `make card ROOT=...`.
 
-`python bench/card.py --data_file_dir ROOT`: `aio evaluate --benchmark card`, a degradation at a time beside the
-classical methods for it, written into src/aio/shipped/README.md. A killed run goes on where it was.
+`python bench/card.py --data_file_dir ROOT`: `aio evaluate --benchmark card`, a degradation at a time, for the network
+and for the classical methods, written into src/aio/shipped/README.md. A killed run goes on where it was, and the
+classical methods are not computed again for other weights.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +21,7 @@ from PIL import Image
 
 import aio
 from aio import evaluate
-from aio.data.degradations import DEGRADE
+from aio.data.degradations import DEGRADE, Degrade, defocus, haze, jpeg, motion_blur, rain
 from aio.data.demo import demo_photos
 from aio.data.pairs import to_tensor
 from aio.data.seeding import name_seed, seeded
@@ -43,7 +45,15 @@ ROWS: Final[Mapping[str, Sequence[str]]] = {
     "deblur": ("wiener",),
     "clean": (),
 }
+FAILURES: Final = PICTURE.with_name("default_failures.jpg")
 _DRAWN: Final[tuple[Degradation, ...]] = ("denoise_25", "derain", "dehaze", "deblur", "lowlight")
+_TOO_HARD: Final[Mapping[str, Degrade]] = {
+    "31-pixel blur": partial(motion_blur, radius=(15, 15)),
+    "heavy rain": partial(rain, density=(3, 3), brightness=(0.6, 0.6), layers=(2, 2)),
+    "thick haze": partial(haze, beta=(3.5, 3.5)),
+    "JPEG, quality 8": partial(jpeg, quality=(8, 8)),
+    "out of focus": partial(defocus, radius=(5, 5)),
+}
 SIDE: Final = 256  # pixels of a panel
 
 
@@ -66,28 +76,28 @@ def main() -> None:
     options = parser.parse_args()
     lines, commands = [], []
     for degradation, classical in ROWS.items():
-        words = words_for(degradation, classical)
-        out = options.save_dir / weights_digest()[:12] / degradation
-        places = ["--data_file_dir", str(options.data_file_dir), "--save_dir", str(out)]
-        evaluate.main([*words, *places, "--processes", options.processes])
-        lines += read_lines(out, classical)
-        commands.append(shlex.join(["aio", "evaluate", *words, "--data_file_dir", "ROOT"]))
+        chosen = {weights_digest()[:12]: ["--checkpoint", DEFAULT]}
+        if classical:
+            chosen["classical"] = ["--baseline", *classical]
+        folders = []
+        for name, methods in chosen.items():
+            words = ["--benchmark", "card", "--de_type", degradation, *methods]
+            folders.append(options.save_dir / name / degradation)
+            places = ["--data_file_dir", str(options.data_file_dir), "--save_dir", str(folders[-1])]
+            evaluate.main([*words, *places, "--processes", options.processes])
+            commands.append(shlex.join(["aio", "evaluate", *words, "--data_file_dir", "ROOT"]))
+        lines += read_lines(folders, classical)
     write_block(CARD, MEASURED, measured(lines, commands))
-    with atomic_write(PICTURE) as file:
-        draw_examples(aio.load()).save(file, format="JPEG", quality=90)
-    print(f"{CARD}\n{PICTURE}")
+    draw_pictures(aio.load())
+    print("\n".join(map(str, (CARD, PICTURE, FAILURES))))
 
 
-def words_for(degradation: str, classical: Sequence[str]) -> list[str]:
-    """For `aio evaluate`, without the places."""
-    baselines = ["--baseline", *classical] if classical else []
-    return ["--benchmark", "card", "--de_type", degradation, "--checkpoint", DEFAULT, *baselines]
-
-
-def read_lines(folder: Path, classical: Sequence[str]) -> list[Line]:
-    """What `aio evaluate` left in `folder`, column by column."""
-    with (folder / "images.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def read_lines(folders: Sequence[Path], classical: Sequence[str]) -> list[Line]:
+    """What `aio evaluate` left in `folders`, column by column."""
+    rows = []
+    for folder in folders:
+        with (folder / "images.csv").open(newline="") as file:
+            rows += csv.DictReader(file)
     lines = []
     for column in dict.fromkeys(row["column"] for row in rows):
         by = {name: [r for r in rows if (r["method"], r["column"]) == (name, column)] for name in (DEFAULT, *classical)}
@@ -139,17 +149,27 @@ def write_block(card: Path, name: str, text: str) -> None:
     write_text(card, f"{head}{begin}{text.strip()}\n{end}{tail}")
 
 
-def draw_examples(net: RestorationNet) -> Image.Image:
+def draw_pictures(net: RestorationNet) -> None:
+    """What it is for, and what it is not up to."""
+    for path, chosen in ((PICTURE, {task: DEGRADE[task] for task in _DRAWN}), (FAILURES, _TOO_HARD)):
+        with atomic_write(path) as file:
+            draw_examples(net, chosen).save(file, format="JPEG", quality=90)
+
+
+def draw_examples(net: RestorationNet, chosen: Mapping[str, Degrade]) -> Image.Image:
     """scikit-image's photographs: a column per degradation; degraded, restored, as it was."""
     photos = [centre(to_tensor(read_rgb(path))) for path in demo_photos("val")]
-    columns = [column(net, task, photos[number % len(photos)]) for number, task in enumerate(_DRAWN)]
+    columns = [
+        column(net, name, degrade, photos[number % len(photos)])
+        for number, (name, degrade) in enumerate(chosen.items())
+    ]
     return draw_sheet(list(zip(*columns, strict=True)))
 
 
-def column(net: RestorationNet, task: Degradation, clean: torch.Tensor) -> list[Panel]:
-    degraded = DEGRADE[task](clean, seeded(0, name_seed(task)))
+def column(net: RestorationNet, name: str, degrade: Degrade, clean: torch.Tensor) -> list[Panel]:
+    degraded = degrade(clean, seeded(0, name_seed(name)))
     restored = aio.restore(degraded, net)
-    said = (f"{task}  {decibels(degraded, clean)}", f"restored  {decibels(restored, clean)}", "as it was")
+    said = (f"{name}  {decibels(degraded, clean)}", f"restored  {decibels(restored, clean)}", "as it was")
     return [Panel(label, image) for label, image in zip(said, (degraded, restored, clean), strict=True)]
 
 

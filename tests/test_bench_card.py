@@ -97,7 +97,9 @@ def test_the_card_s_table_is_made_from_a_tree(bench, plant, page, tmp_path, monk
     monkeypatch.setattr("aio.evaluation.run.count_macs", lambda net: 0)  # takes seconds
     monkeypatch.setattr(card, "SIDE", 48)
     monkeypatch.setattr(card, "CARD", page)
-    monkeypatch.setattr(card, "PICTURE", tmp_path / "docs" / "default.jpg")
+    pictures = [tmp_path / "docs" / name for name in ("default.jpg", "default_failures.jpg")]
+    monkeypatch.setattr(card, "PICTURE", pictures[0])
+    monkeypatch.setattr(card, "FAILURES", pictures[1])
     monkeypatch.setattr("sys.argv", ["card.py", "--data_file_dir", str(root), "--save_dir", str(tmp_path / "out")])
     card.main()
     text = page.read_text()
@@ -109,6 +111,8 @@ def test_the_card_s_table_is_made_from_a_tree(bench, plant, page, tmp_path, monk
     for name, methods in {"Kodak24 sigma 25": ["nlm", "tv"], "SOTS-indoor": ["dcp"], "LOL": ["gamma", "clahe"]}.items():
         assert [word.split()[0] for word in rows[name][3].split("; ")] == methods
     assert card.weights_digest() in text
-    assert "aio evaluate --benchmark card --de_type deblur --checkpoint default --baseline wiener" in text
-    with Image.open(tmp_path / "docs" / "default.jpg") as picture:
-        assert (picture.format, picture.width > 5 * 48, picture.height > 3 * 48) == ("JPEG", True, True)
+    assert "aio evaluate --benchmark card --de_type deblur --checkpoint default --data_file_dir ROOT" in text
+    assert "aio evaluate --benchmark card --de_type deblur --baseline wiener --data_file_dir ROOT" in text
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert (picture.format, picture.width > 5 * 48, picture.height > 3 * 48) == ("JPEG", True, True)

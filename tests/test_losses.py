@@ -80,6 +80,19 @@ def test_negative_psnr_is_the_mean_over_images_and_has_a_floor():
     assert NegativePSNR()(black, black).item() == pytest.approx(-80)
 
 
+def test_a_ceiling_takes_the_weight_from_images_that_are_nearly_right():
+    clean = torch.zeros(2, 3, 4, 4)
+    restored = torch.tensor([0.1, 0.001]).view(2, 1, 1, 1).expand_as(clean).clone().requires_grad_()
+    assert NegativePSNR(ceiling=40)(clean, clean).item() == pytest.approx(-40)
+    shares = []
+    for ceiling in (80, 40):
+        (gradient,) = torch.autograd.grad(NegativePSNR(ceiling)(restored, clean), restored)
+        worse, nearly_right = gradient.flatten(1).norm(dim=1)
+        shares.append((nearly_right / worse).item())
+    # e / (e^2 + eps), of e = 0.001 over e = 0.1.
+    assert shares == pytest.approx([99, 1], rel=0.01)
+
+
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_frequency_against_numpy(height, width):
     rng = np.random.default_rng([height, width])

@@ -7,12 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from aio.data.datamodule import RestorationData
 from aio.data.degradations import Synthesis
+from aio.data.depth import DepthPairs
 from aio.data.mixture import Mixture
 from aio.data.pairs import FolderPairs, SynthesisedPairs, to_tensor
 from aio.data.samples import TrainingSet, WholeImages
+from aio.data.seeding import seeded
 from aio.errors import InputError
 from aio.images import read_rgb
 from aio.vocabulary import TASK_ID
@@ -285,6 +288,31 @@ def test_pooled_halves_pairs_and_synthesised_samples(data):
     assert [type(source) for source in module.sources("train")] == [FolderPairs, SynthesisedPairs, SynthesisedPairs]
     assert [type(source) for source in module.sources("val")] == [FolderPairs, SynthesisedPairs]
     assert module.train_dataloader().dataset.mixture.quotas.tolist() == [6, 6, 4]
+
+
+def test_pooled_lays_haze_over_the_depth_of_its_pairs(tmp_path):
+    for scene in (1, 2):
+        for side, mode, value in (("clear", "RGB", (200,) * 3), ("hazy", "RGB", (220,) * 3), ("depth", "L", 100)):
+            path = tmp_path / f"train/dehaze/{side}/{scene}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (24, 24), value).save(path)
+    (tmp_path / "train/denoise").mkdir()
+    Image.new("RGB", (24, 24), (9, 9, 9)).save(tmp_path / "train/denoise/1.png")
+    module = RestorationData(
+        data_file_dir=str(tmp_path), de_type=["dehaze"], trainset="pooled", samples_per_epoch=12, patch_size=16
+    )
+    sources = module.sources("train")
+    assert [(type(source), len(source)) for source in sources] == [
+        (FolderPairs, 2),
+        (SynthesisedPairs, 1),
+        (DepthPairs, 2),
+    ]
+    assert module.train_dataloader().dataset.mixture.quotas.tolist() == [4, 4, 4]
+    hazy, clear = sources[2].sample(0, seeded(0), 16)
+    # All of it lies at 100 / 255: the haze is even, and brighter by its airlight.
+    assert clear.unique().tolist() == pytest.approx([200 / 255])
+    assert (hazy.amax((1, 2)) - hazy.amin((1, 2))).max() == 0
+    assert not torch.equal(hazy, clear)
 
 
 def test_paired_synthesises_noise_alone(data):

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 import yaml
 from einops import rearrange
 
+from aio.errors import InputError
 from aio.nets.base import count_parameters
 from aio.nets.dfrg import UNKNOWN_TASK
-from aio.nets.lora_restormer import GatedMDTA, LoraRestormer
+from aio.nets.lora_restormer import ConvBlock, GatedBlock, GatedMDTA, LoraRestormer
 from aio.nets.restormer import Restormer
 from golden.fill import fill_state_dict, golden_input
 
@@ -90,6 +91,44 @@ def test_all_off_is_plain_restormer_bit_for_bit(off):
     image = golden_input((2, 3, 16, 24))
     assert torch.equal(net(image), plain(image))
     assert torch.equal(net(image, torch.tensor([0, 3])), plain(image))
+
+
+def test_folded_pixels_are_channels_of_the_plain_net():
+    """Of a net for 12 channels it is the one whose input and output are pixels folded by hand."""
+    folded, plain = LoraRestormer(**SMALL, **OFF, fold=2), Restormer(**SMALL, inp_channels=12, out_channels=12)
+    state = fill_state_dict(plain.state_dict())
+    folded.load_state_dict(state)
+    plain.load_state_dict(state)
+    image = golden_input((2, 3, 32, 48))
+    by_hand = rearrange(image, "b c (h y) (w x) -> b (c y x) h w", y=2, x=2)
+    expected = rearrange(plain(by_hand), "b (c y x) h w -> b c (h y) (w x)", y=2, x=2)
+    torch.testing.assert_close(folded(image), expected)
+    assert folded.multiple_of == 16
+
+
+def test_levels_of_convolutions_by_hand():
+    net = LoraRestormer(**SMALL, conv_levels=2)
+    kinds = [type(getattr(net, name)[0]) for name in ("encoder_level1", "encoder_level2", "encoder_level3", "latent")]
+    assert kinds == [ConvBlock, ConvBlock, GatedBlock, GatedBlock]
+    kinds = [type(getattr(net, f"decoder_level{level}")[0]) for level in (1, 2, 3)]
+    assert kinds == [ConvBlock, ConvBlock, GatedBlock]
+    block, x = net.encoder_level2[0], torch.randn(2, 2 * SMALL["dim"], 5, 6)
+    state = block.state_dict()
+    hidden = F.conv2d(x, state["body.0.weight"], state["body.0.bias"], padding=1).clamp(min=0)
+    expected = x + F.conv2d(hidden, state["body.2.weight"], state["body.2.bias"], padding=1)
+    torch.testing.assert_close(block(x, torch.zeros(2)), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"fold": 0}, "fold 0: expected a whole number of at least 1"),
+        ({"conv_levels": 4}, "conv_levels 4: expected 0 to 3"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(wrong, said):
+    with pytest.raises(InputError, match=said):
+        LoraRestormer(**SMALL, **wrong)
 
 
 @pytest.mark.parametrize("lora", ["none", "plain"])

@@ -17,7 +17,7 @@ from aio.losses.edge import EdgeDifference, EdgeWeighted
 from aio.losses.frequency import Frequency
 from aio.losses.mixture import Mixture
 from aio.losses.perceptual import Perceptual
-from aio.losses.pixel import PIXEL_LOSSES, LossType
+from aio.losses.pixel import PIXEL_LOSSES, LossType, NegativePSNR
 from aio.nets.base import RestorationNet
 from aio.task import RestorationTask
 
@@ -28,6 +28,7 @@ class MixedLoss(L.Callback):
     Args:
         loss_type: the pixel loss; `psnr` is the negative PSNR in dB.
         pixel_weight: its weight.
+        psnr_ceiling: of `psnr`, in dB: an image that is better gains nothing more.
         perceptual_weight: of the VGG-16 feature distance; 0 loads no VGG.
         edge_weight: of the edge term.
         edge_mode: `add` compares the gradients; `multiply` weighs the absolute error by the clean image's gradient.
@@ -41,6 +42,7 @@ class MixedLoss(L.Callback):
         *,
         loss_type: LossType = "charbonnier",
         pixel_weight: float = 1.0,
+        psnr_ceiling: float = 80.0,
         perceptual_weight: float = 0.1,
         edge_weight: float = 0.05,
         edge_mode: Literal["add", "multiply"] = "add",
@@ -50,7 +52,7 @@ class MixedLoss(L.Callback):
     ) -> None:
         if start_epoch < 0:
             raise InputError(f"loss.start_epoch {start_epoch}: expected a whole number of at least 0")
-        self.loss_type = loss_type
+        self.loss_type, self.psnr_ceiling = loss_type, psnr_ceiling
         self.pixel_weight, self.perceptual_weight, self.edge_weight = pixel_weight, perceptual_weight, edge_weight
         self.edge_mode, self.vgg_weights = edge_mode, vgg_weights
         self.frequency_weight, self.start_epoch = frequency_weight, start_epoch
@@ -106,8 +108,9 @@ class MixedLoss(L.Callback):
         return self._mixture
 
     def _build(self) -> Mixture:
+        pixel = NegativePSNR(self.psnr_ceiling) if self.loss_type == "psnr" else PIXEL_LOSSES[self.loss_type]()
         terms = {
-            self.loss_type: (PIXEL_LOSSES[self.loss_type](), self.pixel_weight),
+            self.loss_type: (pixel, self.pixel_weight),
             "edge": (EdgeDifference() if self.edge_mode == "add" else EdgeWeighted(), self.edge_weight),
             "frequency": (Frequency(), self.frequency_weight),
         }

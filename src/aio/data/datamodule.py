@@ -53,7 +53,8 @@ class RestorationData(L.LightningDataModule):
         cache_dir: where `aio data prepare` wrote decoded images and an index; `.aio` below the root, if it is there.
         trainset: `demo`; `synthetic` (all is synthesised from the clean images below the root); `paired` (a paired
             folder for every task but noise); `mixed` (pairs where there are some, else synthesised; the default with a
-            root); `pooled` (pairs and synthesised samples by halves, for training; validation as `mixed`).
+            root); `pooled` (pairs and synthesised samples by halves, for training; validation as `mixed`; of haze a
+            third is laid over the depth of its own pairs, where that is known).
         batch_size: samples per step and device.
         patch_size: side of the training crops in pixels; of the clean ones in super-resolution.
         pad_small: grows training images smaller than `patch_size` by reflection; they are refused otherwise.

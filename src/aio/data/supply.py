@@ -62,7 +62,7 @@ class Supply:
         self._found: dict[Split, Found] | None = None
 
     def sources(self, split: Split, *, gray: bool, dual_pixel: bool) -> list[TaskSource]:
-        """Of all degradations, in their order; where pairs and synthesised samples are pooled, one has two.
+        """Of all degradations, in their order; where pairs and synthesised samples are pooled, one has two or three.
 
         Args:
             gray: noise falls on the luma.
@@ -89,9 +89,19 @@ class Supply:
     def _sources_of(self, task: Degradation, split: Split, found: Found, gray: bool) -> list[TaskSource]:
         pairs = [] if self.trainset in ("demo", "synthetic") else found.pairs.get(task, [])
         sources: list[TaskSource] = [FolderPairs(task=task, pairs=pairs, cache=self.cache)] if pairs else []
-        if not pairs or (self.trainset == "pooled" and split == "train" and found.clean):
+        pooled = self.trainset == "pooled" and split == "train"
+        if not pairs or (pooled and found.clean):
             sources.append(self._synthesised(task, split, found, gray))
+        if pooled:
+            sources += self._over_depth(task, [clean for _, clean in pairs], gray)
         return sources
+
+    def _over_depth(self, task: Degradation, photos: Sequence[Path], gray: bool) -> list[TaskSource]:
+        """Degrades the clean sides of pairs by their depth, where `task` needs it and it lies beside them."""
+        degrade = self.synthesis.degrade(task, gray=gray)
+        if not needs_depth(degrade) or not (depths := depth_maps(photos)):
+            return []
+        return [DepthPairs(task=task, photos=sorted(depths), degrade=degrade, cache=self.cache, depths=depths)]
 
     def _with_views(self, task: Degradation, split: Split, found: Found) -> TaskSource:
         if self.trainset not in ("paired", "mixed"):

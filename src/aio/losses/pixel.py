@@ -37,11 +37,20 @@ class Charbonnier(nn.Module):
 
 
 class NegativePSNR(nn.Module):
-    """The mean over images of 10 log10(mse + 1e-8): PSNR in dB with its sign turned, as NAFNet is trained (HINet)."""
+    """The mean over images of 10 log10(mse + eps): PSNR in dB with its sign turned, as NAFNet is trained (HINet).
+
+    Args:
+        ceiling: PSNR in dB which no image exceeds here, -10 log10(eps). An image's share of the gradient is one over
+            its error, so that without a low ceiling those that are nearly right outweigh all others.
+    """
+
+    def __init__(self, ceiling: float = 80.0) -> None:
+        super().__init__()
+        self.eps = 10 ** (-ceiling / 10)
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         mse = (restored.float() - clean.float()).square().mean(dim=(1, 2, 3))
-        return 10 * torch.log10(mse + 1e-8).mean()
+        return 10 * torch.log10(mse + self.eps).mean()
 
 
 PIXEL_LOSSES: Final[dict[LossType, type[nn.Module]]] = {
