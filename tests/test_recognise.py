@@ -141,7 +141,6 @@ def test_any_restormer(**arguments):
     use_csff=st.booleans(),
     num_tasks=st.none() | st.integers(1, 20),
     fold=st.integers(1, 3),
-    conv_levels=st.integers(0, 3),
 )
 def test_any_lora_restormer(num_tasks, **arguments):
     small = {"num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}

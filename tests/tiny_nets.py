@@ -40,7 +40,7 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "adair": (AdaIR, {"dim": 8, **_BLOCKS}),
     "moce_ir": (MoCEIR, {"dim": 8, **_BLOCKS, "num_dec_blocks": [1, 1, 1], "num_experts": 3}),
     "lora_restormer": (LoraRestormer, {"dim": 8, **_BLOCKS}),
-    "lora_restormer_folded": (LoraRestormer, {"dim": 8, **_BLOCKS, "fold": 2, "conv_levels": 2}),
+    "lora_restormer_folded": (LoraRestormer, {"dim": 8, **_BLOCKS, "fold": 2}),
     "lora_restormer_full": (
         LoraRestormer,
         {"dim": 8, **_BLOCKS, **_PARTS, "lora": "spatial"},

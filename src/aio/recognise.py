@@ -77,15 +77,13 @@ def _restormer(shapes: Shapes) -> Arguments:
 
 
 def _lora_restormer(shapes: Shapes) -> Arguments:
-    sizes, first = _restormer_sizes(shapes), "latent.0.attn."
-    width, heads = 8 * sizes["dim"], 8
-    gates = shapes[f"{first}qkv_dwconv.weight"][0] - 3 * width
+    sizes, first = _restormer_sizes(shapes), "encoder_level1.0.attn."
+    gates = shapes[f"{first}qkv_dwconv.weight"][0] - 3 * sizes["dim"]
     arguments = sizes | {
-        "gate": {0: "none", heads: "headwise", width: "elementwise"}[gates],
+        "gate": {0: "none", 1: "headwise", sizes["dim"]: "elementwise"}[gates],
         "use_dfrg": f"{first}dfrg.spatial_gate.0.weight" in shapes,
         "use_csff": "csff1.conv_merge.weight" in shapes,
         "fold": math.isqrt(shapes["output.weight"][0] // 3),
-        "conv_levels": sum(f"{stage}.0.body.0.weight" in shapes for stage in _RESTORMER_STAGES),
     }
     if arguments["use_dfrg"]:
         experts = shapes.get(f"{first}dfrg.task_logits")
@@ -224,7 +222,7 @@ _ARCHITECTURES: Final[tuple[tuple[str, str, Callable[[Shapes], Arguments]], ...]
     ("aio.nets.adair.AdaIR", "fre1.para1", _promptir_or_adair),
     ("aio.nets.promptir.PromptIR", "prompt1.prompt_param", _promptir_or_adair),
     ("aio.nets.restormer.Restormer", "encoder_level1.0.attn.temperature", _restormer),
-    ("aio.nets.lora_restormer.LoraRestormer", "latent.0.attn.temperature", _lora_restormer),
+    ("aio.nets.lora_restormer.LoraRestormer", "encoder_level1.0.attn.temperature", _lora_restormer),
     ("aio.nets.moce_ir.MoCEIR", "freq_embed.mlp.0.weight", _moce_ir),
     ("aio.nets.nafnet.NAFNet", "middle_blks.0.beta", _nafnet),
     ("aio.nets.symunet.SymUNet", "middle_blks.0.attn.temperature", _symunet),

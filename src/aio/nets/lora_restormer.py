@@ -113,19 +113,6 @@ class GatedBlock(nn.Module):
         return _add(x, self.ffn(self.norm2(x)), self.gamma2)
 
 
-class ConvBlock(nn.Module):
-    """x + two 3x3 convolutions with a ReLU between them, as in EDSR (Lim et al., CVPRW 2017, section 3.1)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(dim, dim, kernel_size=3, padding=1), nn.ReLU(), nn.Conv2d(dim, dim, kernel_size=3, padding=1)
-        )
-
-    def forward(self, x: Tensor, task: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
 def _add(x: Tensor, branch: Tensor, gamma: Tensor | None) -> Tensor:
     return x + branch if gamma is None else torch.addcmul(x, branch, gamma.to(branch.dtype))
 
@@ -160,8 +147,6 @@ class LoraRestormer(RestorationNet):
         num_tasks: task ids the experts know, with room for names appended to the vocabulary.
         fold: side of the squares of pixels that become channels before the first level, and pixels again after the
             last: 2 quarters what every level computes (Zhang et al., FFDNet, TIP 2018, section III-B). 1 folds nothing.
-        conv_levels: levels, from the first on, whose blocks are plain convolutions (`ConvBlock`): these learn from few
-            samples and keep a CPU busy; attention then sees the image as a whole where it is small.
     """
 
     global_statistics = True
@@ -182,13 +167,10 @@ class LoraRestormer(RestorationNet):
         use_csff: bool = False,
         num_tasks: int = 32,
         fold: int = 1,
-        conv_levels: int = 0,
     ) -> None:
         super().__init__()
         if fold < 1:
             raise InputError(f"fold {fold}: expected a whole number of at least 1")
-        if not 0 <= conv_levels <= 3:
-            raise InputError(f"conv_levels {conv_levels}: expected 0 to 3, as the fourth level is the attention's")
         self.fold, self.multiple_of = fold, 8 * fold
         attn_conv = partial(pointwise, kind=lora, ratio=lora_ratio_attn)
         ffn_conv = partial(pointwise, kind=lora, ratio=lora_ratio_ffn)
@@ -198,8 +180,6 @@ class LoraRestormer(RestorationNet):
             return DFRG(width, use_experts=use_experts, num_tasks=num_tasks, conv=dfrg_conv) if use_dfrg else None
 
         def blocks(count: int, heads: int, width: int) -> GatedBlocks:
-            if heads < 2**conv_levels:
-                return GatedBlocks(ConvBlock(width) for _ in range(count))
             return GatedBlocks(
                 GatedBlock(width, heads, ffn_expansion_factor, gate, attn_conv, ffn_conv, dfrg(width))
                 for _ in range(count)
