@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from aio.axes import log_ticks, ticks
@@ -23,34 +22,28 @@ def rising(ceiling=32.0, gap=6.0, exponent=0.3, noise=0.0):
     return [Point(h, ceiling - gap * h**-exponent + e) for h, e in zip(HOURS, drawn, strict=True)]
 
 
-def write_run(folder, rows, **config):
+def write_run(folder, rows):
     folder.mkdir(exist_ok=True)
-    settings = {"data": {"batch_size": 8}, "trainer": {"accumulate_grad_batches": 1, "devices": "auto"}, **config}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     with (folder / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["epoch", "step", "val/psnr", "watch/samples_per_second", "train/loss"])
+        writer = csv.DictWriter(file, ["epoch", "step", "val/psnr", "watch/seconds_per_step", "train/loss"])
         writer.writeheader()
         writer.writerows(rows)
     return folder
 
 
-def test_hours_are_samples_over_speed(tmp_path):
+def test_hours_are_those_of_the_steps(tmp_path):
     rows = [
-        {"epoch": 0, "step": 9, "watch/samples_per_second": 2.0},  # 10 steps of 8 samples: 40 s
+        {"epoch": 0, "step": 9, "watch/seconds_per_step": 4.0},  # 10 steps: 40 s
         {"epoch": 0, "step": 19, "train/loss": 1.0},
-        {"epoch": 0, "step": 29, "watch/samples_per_second": 4.0},  # 20 steps: 40 s
-        {"epoch": 0, "step": 34, "val/psnr": 20.0},  # 5 steps at the last speed: 10 s
-        {"epoch": 1, "step": 44, "watch/samples_per_second": 1.0},  # 10 steps of 3 x 2 samples: 60 s
+        {"epoch": 0, "step": 29, "watch/seconds_per_step": 2.0},  # 20 steps: 40 s
+        {"epoch": 0, "step": 34, "val/psnr": 20.0},  # 5 steps of the last length: 10 s
+        {"epoch": 1, "step": 44, "watch/seconds_per_step": 6.0},  # 10 steps: 60 s
         {"epoch": 1, "step": 44, "val/psnr": 21.0},
-        {"epoch": 2, "step": 54, "val/psnr": 22.0},  # 10 steps of 12 samples: 120 s
+        {"epoch": 2, "step": 54, "val/psnr": 22.0},  # 10 steps: 60 s
     ]
-    stages = [{"epochs": 1}, {"epochs": 1, "batch_size": 3}, {"epochs": 1, "batch_size": 2, "effective_batch": 12}]
-    one = write_run(tmp_path / "one", rows, progressive={"stages": stages[:1], "effective_batch": None})
-    assert read_points(one)[0] == (pytest.approx(90 / 3600), 20.0)
-    twice = {"accumulate_grad_batches": 2, "devices": "auto"}
-    three = write_run(tmp_path / "three", rows, progressive={"stages": stages}, trainer=twice)
-    expected = [180 / 3600, 240 / 3600, 360 / 3600]
-    assert [point.hours for point in read_points(three)] == pytest.approx(expected)
+    points = read_points(write_run(tmp_path, rows))
+    assert [point.hours for point in points] == pytest.approx([90 / 3600, 150 / 3600, 210 / 3600])
+    assert [point.psnr for point in points] == [20.0, 21.0, 22.0]
 
 
 @pytest.mark.parametrize(("ceiling", "gap", "exponent"), [(32.0, 6.0, 0.3), (28.0, 3.0, 1.0), (60.0, 40.0, 0.05)])
@@ -84,10 +77,9 @@ def test_too_little_or_no_rise_is_refused(tmp_path):
     with pytest.raises(InputError, match="run: its validations do not rise"):
         fit_laws([Point(h, 30 - h) for h in range(1, 9)], "run")
     row = {"epoch": 0, "step": 9, "val/psnr": 20.0}
-    with pytest.raises(InputError, match=r"no watch/samples_per_second before step 9; say it by --samples_per_second"):
+    with pytest.raises(InputError, match=r"metrics\.csv: no watch/seconds_per_step before step 9; expected how long"):
         read_points(write_run(tmp_path / "slow", [row]))
-    assert read_points(tmp_path / "slow", samples_per_second=8.0) == [(pytest.approx(10 / 3600), 20.0)]
-    with pytest.raises(InputError, match=r"config\.yaml: cannot be read"):
+    with pytest.raises(InputError, match=r"metrics\.csv: no such file"):
         read_points(tmp_path)
     (tmp_path / "slow" / "metrics.csv").write_text("epoch,step\n0,1\n")
     with pytest.raises(InputError, match=r"metrics\.csv: holds no validation"):
@@ -102,7 +94,7 @@ def test_ticks_are_round_and_reach_beyond():
 
 def test_the_command_says_and_draws_it(tmp_path, capsys):
     rows = [
-        {"epoch": 0, "step": number * 450 - 1, "val/psnr": 32 - 6 * (number / 2) ** -0.3, "watch/samples_per_second": 2}
+        {"epoch": 0, "step": number * 450 - 1, "val/psnr": 32 - 6 * (number / 2) ** -0.3, "watch/seconds_per_step": 4.0}
         for number in range(1, 21)
     ]  # half an hour each
     run = write_run(tmp_path / "run", rows)

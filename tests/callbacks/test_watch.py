@@ -57,6 +57,7 @@ def test_every_logged_step_says_rate_gradients_and_errors_of_the_tasks_since_the
         )
         assert values["train/grad_norm"] > 0.01  # before clipping
         assert values["watch/samples_per_second"] > 0
+        assert values["watch/seconds_per_step"] > 0
 
 
 def test_a_degradation_without_samples_is_not_logged_again():
@@ -90,7 +91,7 @@ def test_the_gradient_norm_is_that_of_one_long_vector():
 
 
 def test_speed_and_time_left_by_the_clock(monkeypatch):
-    """Ten samples in five seconds, of which two were a validation and 0.6 waiting; two of ten steps took as long."""
+    """A step of ten samples in five seconds, of which two were a validation and 0.6 waiting; ten steps in all."""
     clock = iter([100.0, 100.0, 101.0, 103.0, 105.0])
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     waiting = TrainingLoader.__new__(TrainingLoader)
@@ -107,6 +108,7 @@ def test_speed_and_time_left_by_the_clock(monkeypatch):
     ours._samples, trainer.global_step = 5, 2
     values = ours._speed(trainer)
     assert values["watch/samples_per_second"] == pytest.approx(10 / 3)
+    assert values["watch/seconds_per_step"] == pytest.approx(3)
     assert values["watch/data_wait"] == pytest.approx(0.6 / 3)
     assert values["watch/hours_left"] == pytest.approx(8 * 2.5 / 3600)
     assert waiting.waited == 0

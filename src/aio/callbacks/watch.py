@@ -29,6 +29,7 @@ class Watch(L.Callback):
       all ranks, as the net in training restores them; absent where there was none.
     - `train/lr`, `train/grad_norm`: of this step; the latter is the 2-norm of all gradients before they are clipped.
     - `watch/samples_per_second`: of all ranks, validations left out.
+    - `watch/seconds_per_step`: of optimiser steps, validations left out; the hours of a training add up from these.
     - `watch/data_wait`: the share of that time in which rank 0 waited for the loader, 0 to 1.
     - `watch/gpu_gib`: most memory that tensors took on the GPU of rank 0 since the start, where there is one.
     - `watch/hours_left`: of the whole training with its validations, if steps go on to take as long as those after the
@@ -38,13 +39,14 @@ class Watch(L.Callback):
     """
 
     def __init__(self) -> None:
-        self._samples = 0
+        self._samples = self._step_before = 0
         self._since = self._paused_at = 0.0
         self._step: dict[str, float | Tensor] = {}
         self._first: tuple[int, float] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._since, self._samples, self._first = time.monotonic(), 0, None
+        self._step_before = trainer.global_step
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._paused_at = time.monotonic()
@@ -81,8 +83,9 @@ class Watch(L.Callback):
     def _speed(self, trainer: L.Trainer) -> dict[str, float]:
         now = time.monotonic()
         seconds, samples = now - self._since, self._samples * trainer.world_size
-        self._since, self._samples = now, 0
-        values = {"watch/samples_per_second": samples / seconds}
+        steps = trainer.global_step - self._step_before
+        self._since, self._samples, self._step_before = now, 0, trainer.global_step
+        values = {"watch/samples_per_second": samples / seconds, "watch/seconds_per_step": seconds / steps}
         if isinstance(loader := trainer.train_dataloader, TrainingLoader):
             values["watch/data_wait"] = min(1.0, loader.waited / seconds)
             loader.waited = 0.0

@@ -29,7 +29,7 @@ Place = Callable[[float, float], tuple[float, float]]
 def main(argv: Sequence[str]) -> None:
     """Writes the picture and prints the hours, as `argv` says."""
     options = _parser().parse_args(argv)
-    points = read_points(options.run, options.samples_per_second)
+    points = read_points(options.run)
     fit = fit_laws(points, options.run)
     path = options.output or options.run / "curve.png"
     with atomic_write(path) as file:
@@ -123,24 +123,11 @@ def _hours(hours: float) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m aio.sweeps.curve", description="The learning curve of a run.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run: metrics.csv and config.yaml")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, with its metrics.csv")
     parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="the picture; RUN/curve.png by default")
     parser.add_argument("--target", type=float, nargs="+", default=[], metavar="DB", help="PSNR to extrapolate to")
     parser.add_argument("--on", default="this machine", metavar="WORDS", help="what the hours are of: 'two CPU cores'")
-    parser.add_argument(
-        "--samples_per_second", type=_speed, metavar="N", help="of the training, where metrics.csv has none"
-    )
     return parser
-
-
-def _speed(word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{word!r}: expected a number above 0")
-    return value
 
 
 if __name__ == "__main__":

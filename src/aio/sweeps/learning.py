@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import yaml
 from scipy.stats import f
 
 from aio.errors import InputError
 
-SPEED: Final = "watch/samples_per_second"
+PACE: Final = "watch/seconds_per_step"
 SCORE: Final = "val/psnr"
 FEWEST: Final = 5  # validations: a law has three numbers
 _EXPONENTS: Final = np.geomspace(0.02, 2.0, 200)
@@ -64,31 +63,30 @@ class Fit(NamedTuple):
         return every[0], min(every), max(every)
 
 
-def read_points(run: Path, samples_per_second: float | None = None) -> list[Point]:
+def read_points(run: Path) -> list[Point]:
     """The validations in the folder `run`, in their order; time of validations and pauses is not counted.
 
-    The hours of a step are its samples, by `config.yaml`, over the speed that was logged last before it.
+    The hours are those of the steps, each as long as was logged last, however often the training was stopped, and
+    whatever machines it went on with.
 
     Args:
-        run: with `metrics.csv` and `config.yaml`.
-        samples_per_second: where no speed was logged.
+        run: with `metrics.csv`.
 
     Raises:
-        InputError: a file is missing or of another form, or the speed is not known.
+        InputError: the file is missing or of another form, or does not say how long steps took.
     """
-    per_step = _samples_per_step(_read_config(run / "config.yaml"))
-    speed, seconds, last, points = samples_per_second, 0.0, -1, []
+    pace, seconds, last, points = None, 0.0, -1, []
     for row in _read_rows(run / "metrics.csv"):
-        if logged := row.get(SPEED):
-            speed = float(logged)
-        if not (row.get(SPEED) or row.get(SCORE)):
+        if logged := row.get(PACE):
+            pace = float(logged)
+        if not (row.get(PACE) or row.get(SCORE)):
             continue
-        if speed is None:
+        if pace is None:
             raise InputError(
-                f"{run / 'metrics.csv'}: no {SPEED} before step {row['step']}; say it by --samples_per_second"
+                f"{run / 'metrics.csv'}: no {PACE} before step {row['step']}; expected how long steps took"
             )
         step = int(row["step"])
-        seconds += (step - last) * per_step(int(row["epoch"])) / speed
+        seconds += (step - last) * pace
         last = step
         if row.get(SCORE):
             points.append(Point(seconds / 3600, float(row[SCORE])))
@@ -118,34 +116,6 @@ def _law(hours: np.ndarray, psnr: np.ndarray, exponent: float) -> Law:
     (ceiling, gap), *_ = np.linalg.lstsq(terms, psnr)
     error = float(np.sqrt(np.mean((terms @ (ceiling, gap) - psnr) ** 2)))
     return Law(float(ceiling), float(gap), exponent, error)
-
-
-def _samples_per_step(config: Mapping[str, Any]) -> Callable[[int], int]:
-    """By epoch, as batches, accumulation, devices and stages have it."""
-    progressive = config.get("progressive") or {}
-    ends, stages, end = [], progressive.get("stages") or [], 0
-    for stage in stages:
-        ends.append(end := end + stage["epochs"])
-    counts = [config["trainer"].get(name) for name in ("accumulate_grad_batches", "devices", "num_nodes")]
-    times = math.prod(count for count in counts if isinstance(count, int) and count > 0)
-
-    def of(epoch: int) -> int:
-        number = min(sum(epoch >= end for end in ends), len(stages) - 1)
-        stage = stages[number] if stages else {}
-        whole = stage.get("effective_batch") or progressive.get("effective_batch")
-        return whole or (stage.get("batch_size") or config["data"]["batch_size"]) * times
-
-    return of
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected that of a run") from error
-    if not isinstance(config, dict) or not isinstance(config.get("data"), dict) or "trainer" not in config:
-        raise InputError(f"{path}: expected the settings of a run: data, trainer, ...")
-    return config
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
