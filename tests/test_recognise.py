@@ -140,7 +140,6 @@ def test_any_restormer(**arguments):
     use_dfrg=st.booleans(),
     use_csff=st.booleans(),
     num_tasks=st.none() | st.integers(1, 20),
-    fold=st.integers(1, 3),
 )
 def test_any_lora_restormer(num_tasks, **arguments):
     small = {"num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}
@@ -150,6 +149,24 @@ def test_any_lora_restormer(num_tasks, **arguments):
     found = recognise(shapes)
     assert found["class_path"] == "aio.nets.lora_restormer.LoraRestormer"
     assert shapes_of(found) == shapes
+
+
+@settings(max_examples=10, derandomize=True, deadline=None)
+@given(
+    coarse_dim=st.sampled_from([16, 24, 48]),
+    coarse_heads=st.sampled_from([1, 2, 8]),
+    coarse_blocks=st.integers(1, 3),
+    ffn_expansion_factor=st.sampled_from([2.0, 2.66]),
+    dim=st.integers(1, 20),
+    num_blocks=st.integers(1, 3),
+    experts=st.sampled_from([[["derain"]], [["denoise"], ["derain"], ["lol", "dehaze"], ["deblur"]], [[]] * 5]),
+)
+def test_any_coarse_to_fine(**arguments):
+    shapes = shapes_of(net("coarse_to_fine.CoarseToFine", **arguments))
+    found = recognise(shapes)
+    assert found["class_path"] == "aio.nets.coarse_to_fine.CoarseToFine"
+    assert shapes_of(found) == shapes
+    assert found["init_args"].get("coarse_heads", 8) == arguments["coarse_heads"]
 
 
 def test_a_lora_restormer_without_its_parts_is_a_restormer():

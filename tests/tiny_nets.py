@@ -13,6 +13,7 @@ import aio.nets
 from aio.nets.adair import AdaIR
 from aio.nets.airnet import AirNet
 from aio.nets.base import RestorationNet
+from aio.nets.coarse_to_fine import CoarseToFine
 from aio.nets.davit_sr import DaViTSR
 from aio.nets.dctlsa import DCTLSA
 from aio.nets.grla import GRLA
@@ -40,7 +41,6 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "adair": (AdaIR, {"dim": 8, **_BLOCKS}),
     "moce_ir": (MoCEIR, {"dim": 8, **_BLOCKS, "num_dec_blocks": [1, 1, 1], "num_experts": 3}),
     "lora_restormer": (LoraRestormer, {"dim": 8, **_BLOCKS}),
-    "lora_restormer_folded": (LoraRestormer, {"dim": 8, **_BLOCKS, "fold": 2}),
     "lora_restormer_full": (
         LoraRestormer,
         {"dim": 8, **_BLOCKS, **_PARTS, "lora": "spatial"},
@@ -60,6 +60,10 @@ TINY: dict[str, tuple[type[RestorationNet], dict[str, Any]]] = {
     "lora_restormer_base": (
         LoraRestormer,
         {"dim": 8, **_BLOCKS, "gate": "elementwise", "lora": "plain", "lora_ratio_ffn": 0.5},
+    ),
+    "coarse_to_fine": (
+        CoarseToFine,
+        {"coarse_dim": 8, "coarse_blocks": 1, "coarse_heads": 2, "dim": 8, "num_blocks": 1},
     ),
     "airnet": (AirNet, {"dim": 8, "num_groups": 1, "num_blocks": 1, "queue_length": 8}),
     "nafnet": (NAFNet, {"dim": 8, **_LEVELS}),

@@ -83,7 +83,6 @@ def _lora_restormer(shapes: Shapes) -> Arguments:
         "gate": {0: "none", 1: "headwise", sizes["dim"]: "elementwise"}[gates],
         "use_dfrg": f"{first}dfrg.spatial_gate.0.weight" in shapes,
         "use_csff": "csff1.conv_merge.weight" in shapes,
-        "fold": math.isqrt(shapes["output.weight"][0] // 3),
     }
     if arguments["use_dfrg"]:
         experts = shapes.get(f"{first}dfrg.task_logits")
@@ -109,6 +108,20 @@ def _low_rank(shapes: Shapes) -> Arguments:
     published = {"attn": 0.8, "ffn": 0.5}
     ratios = {place: _ratio(found, published[place], MIN_RANK) if found else 0.0 for place, found in pairs.items()}
     return {"lora": kind, "lora_ratio_attn": ratios["attn"], "lora_ratio_ffn": ratios["ffn"]}
+
+
+def _coarse_to_fine(shapes: Shapes) -> Arguments:
+    usual = _defaults("aio.nets.coarse_to_fine.CoarseToFine")["experts"]
+    experts = _children(shapes, "experts.")
+    return {
+        "coarse_dim": shapes["cells.weight"][0],
+        "coarse_blocks": _children(shapes, "coarse."),
+        "coarse_heads": shapes["coarse.0.attn.temperature"][0],
+        "ffn_expansion_factor": _ffn_expansion_factor(shapes, "norm2", usual=2.66),
+        "dim": shapes["experts.0.output.weight"][1],
+        "num_blocks": _children(shapes, "experts.0.blocks."),
+        "experts": usual if experts == len(usual) else [[]] * experts,  # whose they are matters in training alone
+    }
 
 
 def _moce_ir(shapes: Shapes) -> Arguments:
@@ -223,6 +236,7 @@ _ARCHITECTURES: Final[tuple[tuple[str, str, Callable[[Shapes], Arguments]], ...]
     ("aio.nets.promptir.PromptIR", "prompt1.prompt_param", _promptir_or_adair),
     ("aio.nets.restormer.Restormer", "encoder_level1.0.attn.temperature", _restormer),
     ("aio.nets.lora_restormer.LoraRestormer", "encoder_level1.0.attn.temperature", _lora_restormer),
+    ("aio.nets.coarse_to_fine.CoarseToFine", "cells.weight", _coarse_to_fine),
     ("aio.nets.moce_ir.MoCEIR", "freq_embed.mlp.0.weight", _moce_ir),
     ("aio.nets.nafnet.NAFNet", "middle_blks.0.beta", _nafnet),
     ("aio.nets.symunet.SymUNet", "middle_blks.0.attn.temperature", _symunet),

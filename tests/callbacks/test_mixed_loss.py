@@ -58,6 +58,30 @@ def test_the_frequency_term_has_its_weight():
     }
 
 
+def test_the_ceiling_rises_evenly_from_the_first_epoch_to_the_last():
+    loss = MixedLoss(loss_type="psnr", psnr_ceiling=20, psnr_ceiling_last=32, perceptual_weight=0, edge_weight=0)
+    clean = torch.full((1, 3, 4, 4), 0.5)
+    best = []
+    for epoch in (0, 1, 4):
+        loss.on_train_batch_start(SimpleNamespace(current_epoch=epoch, max_epochs=5), None, None, 0)
+        best.append(loss.build()(clean, clean)["psnr"].item())
+    assert best == pytest.approx([-20, -23, -32])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "epochs", "message"),
+    [
+        ({"loss_type": "l1"}, 1, "loss.psnr_ceiling_last 32: l1 has no ceiling"),
+        ({"loss_type": "psnr"}, -1, "loss.psnr_ceiling_last 32: it is that of the last epoch: expected --epochs N"),
+    ],
+)
+def test_a_ceiling_that_cannot_rise_is_refused(arguments, epochs, message):
+    loss = MixedLoss(psnr_ceiling_last=32, perceptual_weight=0, **arguments)
+    trainer = trainer_for(callbacks=[loss], max_epochs=epochs, max_steps=1)
+    with pytest.raises(InputError, match=message):
+        trainer.fit(RestorationTask(net=tiny()), loader([batch_of(2)]))
+
+
 def test_all_weights_zero_are_refused():
     with pytest.raises(InputError, match="at least one term"):
         MixedLoss(pixel_weight=0, perceptual_weight=0, edge_weight=0).build()

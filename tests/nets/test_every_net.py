@@ -26,6 +26,7 @@ RESTING = {
     "adair": r"channel_cross_h\.(temperature|q\.weight|q_dwconv\.weight)$",
     # A batch of two does not reach all experts.
     "moce_ir": r"adapter\.experts\.",
+    "coarse_to_fine": r"^experts\.[1-3]\.",
     # Of 32 pixels, the deepest map has one, which can only attend to itself.
     "hybrid_stoformer": r"conv\.blocks\.\d\.(relative_position_bias_table|to_q)",
 }

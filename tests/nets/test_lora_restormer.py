@@ -9,7 +9,6 @@ import torch.nn.functional as F
 import yaml
 from einops import rearrange
 
-from aio.errors import InputError
 from aio.nets.base import count_parameters
 from aio.nets.dfrg import UNKNOWN_TASK
 from aio.nets.lora_restormer import GatedMDTA, LoraRestormer
@@ -91,24 +90,6 @@ def test_all_off_is_plain_restormer_bit_for_bit(off):
     image = golden_input((2, 3, 16, 24))
     assert torch.equal(net(image), plain(image))
     assert torch.equal(net(image, torch.tensor([0, 3])), plain(image))
-
-
-def test_folded_pixels_are_channels_of_the_plain_net():
-    """Of a net for 12 channels it is the one whose input and output are pixels folded by hand."""
-    folded, plain = LoraRestormer(**SMALL, **OFF, fold=2), Restormer(**SMALL, inp_channels=12, out_channels=12)
-    state = fill_state_dict(plain.state_dict())
-    folded.load_state_dict(state)
-    plain.load_state_dict(state)
-    image = golden_input((2, 3, 32, 48))
-    by_hand = rearrange(image, "b c (h y) (w x) -> b (c y x) h w", y=2, x=2)
-    expected = rearrange(plain(by_hand), "b (c y x) h w -> b c (h y) (w x)", y=2, x=2)
-    torch.testing.assert_close(folded(image), expected)
-    assert folded.multiple_of == 16
-
-
-def test_nothing_to_fold_is_refused():
-    with pytest.raises(InputError, match="fold 0: expected a whole number of at least 1"):
-        LoraRestormer(**SMALL, fold=0)
 
 
 @pytest.mark.parametrize("lora", ["none", "plain"])

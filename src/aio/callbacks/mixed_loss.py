@@ -29,6 +29,8 @@ class MixedLoss(L.Callback):
         loss_type: the pixel loss; `psnr` is the negative PSNR in dB.
         pixel_weight: its weight.
         psnr_ceiling: of `psnr`, in dB: an image that is better gains nothing more.
+        psnr_ceiling_last: what it rises to, evenly from the first epoch to the last; by default it stays. Low at first,
+            it lets the worst images lead; high at last, it lets good ones become better.
         perceptual_weight: of the VGG-16 feature distance; 0 loads no VGG.
         edge_weight: of the edge term.
         edge_mode: `add` compares the gradients; `multiply` weighs the absolute error by the clean image's gradient.
@@ -43,6 +45,7 @@ class MixedLoss(L.Callback):
         loss_type: LossType = "charbonnier",
         pixel_weight: float = 1.0,
         psnr_ceiling: float = 80.0,
+        psnr_ceiling_last: float | None = None,
         perceptual_weight: float = 0.1,
         edge_weight: float = 0.05,
         edge_mode: Literal["add", "multiply"] = "add",
@@ -52,7 +55,7 @@ class MixedLoss(L.Callback):
     ) -> None:
         if start_epoch < 0:
             raise InputError(f"loss.start_epoch {start_epoch}: expected a whole number of at least 0")
-        self.loss_type, self.psnr_ceiling = loss_type, psnr_ceiling
+        self.loss_type, self.psnr_ceiling, self.psnr_ceiling_last = loss_type, psnr_ceiling, psnr_ceiling_last
         self.pixel_weight, self.perceptual_weight, self.edge_weight = pixel_weight, perceptual_weight, edge_weight
         self.edge_mode, self.vgg_weights = edge_mode, vgg_weights
         self.frequency_weight, self.start_epoch = frequency_weight, start_epoch
@@ -62,6 +65,7 @@ class MixedLoss(L.Callback):
         if stage == "fit":
             task = cast(RestorationTask, pl_module)
             self.check_start(task.net, trainer.max_epochs)
+            self._check_ceiling(trainer.max_epochs)
             # the module itself comes to its device only after this hook
             task.criterion = self.build().to(trainer.strategy.root_device)
 
@@ -80,10 +84,25 @@ class MixedLoss(L.Callback):
                 "after them alone"
             )
 
+    def _check_ceiling(self, max_epochs: int | None) -> None:
+        if self.psnr_ceiling_last is None:
+            return
+        if self.loss_type != "psnr":
+            raise InputError(f"loss.psnr_ceiling_last {self.psnr_ceiling_last}: {self.loss_type} has no ceiling")
+        if max_epochs is None or max_epochs < 1:
+            raise InputError(
+                f"loss.psnr_ceiling_last {self.psnr_ceiling_last}: it is that of the last epoch: expected --epochs N"
+            )
+
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.build().factor = float(trainer.current_epoch >= self.start_epoch)
+        mixture, epoch = self.build(), trainer.current_epoch
+        mixture.factor = float(epoch >= self.start_epoch)
+        if self.psnr_ceiling_last is not None and "psnr" in mixture.terms:
+            share = epoch / max(1, cast(int, trainer.max_epochs) - 1)
+            rise = share * (self.psnr_ceiling_last - self.psnr_ceiling)
+            cast(NegativePSNR, mixture.terms["psnr"][0]).ceiling = self.psnr_ceiling + rise
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         """Before `start_epoch`, what the criterion alone trains rests: a gradient of zero becomes none.

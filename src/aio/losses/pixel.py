@@ -46,11 +46,11 @@ class NegativePSNR(nn.Module):
 
     def __init__(self, ceiling: float = 80.0) -> None:
         super().__init__()
-        self.eps = 10 ** (-ceiling / 10)
+        self.ceiling = ceiling
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         mse = (restored.float() - clean.float()).square().mean(dim=(1, 2, 3))
-        return 10 * torch.log10(mse + self.eps).mean()
+        return 10 * torch.log10(mse + 10 ** (-self.ceiling / 10)).mean()
 
 
 PIXEL_LOSSES: Final[dict[LossType, type[nn.Module]]] = {

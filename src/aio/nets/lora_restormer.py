@@ -12,11 +12,9 @@ from functools import partial
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from aio.errors import InputError
 from aio.nets.base import RestorationNet
 from aio.nets.blocks import (
     GDFN,
@@ -145,10 +143,9 @@ class LoraRestormer(RestorationNet):
         use_experts: whether DFRG uses its experts; without, it is the seed's.
         use_csff: fuse the skips by CSFF; the decoder's first level is then `dim` wide and not `2 dim`.
         num_tasks: task ids the experts know, with room for names appended to the vocabulary.
-        fold: side of the squares of pixels that become channels before the first level, and pixels again after the
-            last: 2 quarters what every level computes (Zhang et al., FFDNet, TIP 2018, section III-B). 1 folds nothing.
     """
 
+    multiple_of = 8
     global_statistics = True
 
     def __init__(
@@ -166,12 +163,8 @@ class LoraRestormer(RestorationNet):
         use_experts: bool = True,
         use_csff: bool = False,
         num_tasks: int = 32,
-        fold: int = 1,
     ) -> None:
         super().__init__()
-        if fold < 1:
-            raise InputError(f"fold {fold}: expected a whole number of at least 1")
-        self.fold, self.multiple_of = fold, 8 * fold
         attn_conv = partial(pointwise, kind=lora, ratio=lora_ratio_attn)
         ffn_conv = partial(pointwise, kind=lora, ratio=lora_ratio_ffn)
         dfrg_conv = attn_conv if lora == "seed" else pointwise
@@ -194,7 +187,7 @@ class LoraRestormer(RestorationNet):
                 nn.init.dirac_(conv.weight)
             return conv
 
-        self.patch_embed = OverlapPatchEmbed(3 * fold**2, dim)
+        self.patch_embed = OverlapPatchEmbed(3, dim)
         self.encoder_level1 = blocks(num_blocks[0], 1, dim)
         self.down1_2 = Downsample(dim)
         self.encoder_level2 = blocks(num_blocks[1], 2, dim * 2)
@@ -217,12 +210,11 @@ class LoraRestormer(RestorationNet):
         width = dim if use_csff else dim * 2
         self.decoder_level1 = blocks(num_blocks[0], 1, width)
         self.refinement = blocks(num_refinement_blocks, 1, width)
-        self.output = nn.Conv2d(width, 3 * fold**2, kernel_size=3, padding=1, bias=False)
+        self.output = nn.Conv2d(width, 3, kernel_size=3, padding=1, bias=False)
 
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
         told = self._told(image, task)
-        folded = F.pixel_unshuffle(image, self.fold).contiguous(memory_format=torch.channels_last)
-        level1 = self.encoder_level1(self.patch_embed(folded), told)
+        level1 = self.encoder_level1(self.patch_embed(image.contiguous(memory_format=torch.channels_last)), told)
         level2 = self.encoder_level2(self.down1_2(level1), told)
         level3 = self.encoder_level3(self.down2_3(level2), told)
         latent = self.latent(self.down3_4(level3), told)
@@ -230,7 +222,7 @@ class LoraRestormer(RestorationNet):
         x = self.decoder_level3(self.reduce_chan_level3(self.csff3(level3, self.up4_3(latent))), told)
         x = self.decoder_level2(self.reduce_chan_level2(self.csff2(level2, self.up3_2(x))), told)
         x = self.decoder_level1(self.reduce_chan_level1(self.csff1(level1, self.up2_1(x))), told)
-        return F.pixel_shuffle(self.output(self.refinement(x, told)), self.fold) + image
+        return self.output(self.refinement(x, told)) + image
 
     def _told(self, image: Tensor, task: Tensor | None) -> Tensor:
         """The ids `(B,)` the experts are told."""
