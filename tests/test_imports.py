@@ -28,7 +28,7 @@ ALLOWED = {
     "images": {"errors", "files"},
     "resize": set(),
     "colour": {"resize"},
-    "nets": {"errors", "files"},
+    "nets": {"errors", "files", "vocabulary"},
     "losses": {"errors"},
     "metrics": {"errors", "resize"},
     "data": {"commands", "colour", "images", "errors", "files", "resize", "vocabulary"},

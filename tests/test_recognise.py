@@ -238,7 +238,7 @@ def test_other_weights():
     with torch.device("meta"):
         resnet = torchvision.models.resnet18(weights=None)
     message = refusal({key: tuple(value.shape) for key, value in resnet.state_dict().items()})
-    assert "no network here has any of these keys; expected the weights of one of AdaIR, AirNet, DCTLSA, " in message
+    assert "no network here has any of these keys; expected the weights of one of AdaIR, AirNet, " in message
     assert "has any of these keys" in refusal({})
 
 

@@ -157,7 +157,7 @@ def test_it_is_measured_exported_and_told_by_its_word(tmp_path, capsys, monkeypa
     evaluate(["--checkpoint", "default", *words])
     assert "\ndefault,clean,a," in (tmp_path / "out" / "images.csv").read_text()
     models(["default"])
-    assert "LoraRestormer (default)" in capsys.readouterr().out
+    assert "CoarseToFine (default)" in capsys.readouterr().out
     export(["default", "--format", "safetensors", "--half", "-o", str(tmp_path / "copy.safetensors")])
     copy = tmp_path / "copy.safetensors"
     assert torch.equal(state(aio.load(copy)), state(aio.load()))
