@@ -153,6 +153,21 @@ def test_the_card_says_what_it_is_and_its_code_runs(form, program, tmp_path, mon
     assert np.abs(restored - expected).max() <= 1  # a half may round either way
 
 
+def test_what_no_graph_holds_is_said(tmp_path, capsys):
+    net = build("coarse_to_fine")
+    with torch.no_grad():
+        net.choice.logits.bias[0] = 100.0
+    path = exported(tmp_path, net, "torch_export")
+    assert_same(net, path, "torch_export")
+    for said in (path.with_name(f"{path.name}.md").read_text(), capsys.readouterr().out):
+        assert "not in the graph: the search for the kernel of a blur" in said
+    with torch.no_grad():
+        net.choice.logits.bias[3] = 200.0
+        net.presence.bias.fill_(-200.0)
+    image = golden_input((1, 3, 40, 33))
+    torch.testing.assert_close(capture(net).module()(image), image)
+
+
 def test_what_differs_is_not_kept(tmp_path, monkeypatch):
     class Wrong(torch.nn.Module):
         def forward(self, image: Tensor) -> Tensor:

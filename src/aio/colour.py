@@ -1,10 +1,12 @@
-"""Colour images through a net of one channel: the net gets the luma, and the colour differences are only resized.
+"""Luma and linear light; colour images through a net of one channel.
 
-BT.601 at full range, as in JPEG: the luma of a gray image is the image.
+That net gets the luma, and the colour differences are only resized. BT.601 at full range, as in JPEG: the luma of a
+gray image is the image.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from aio.resize import bicubic
@@ -33,3 +35,15 @@ def with_luma(image: Tensor, restored: Tensor) -> Tensor:
 def for_channels(image: Tensor, channels: int) -> Tensor:
     """What a net of so many channels sees of `image`: its luma, or the image itself."""
     return luma(image) if channels == 1 else image
+
+
+def to_linear(image: Tensor) -> Tensor:
+    """sRGB values in [0, 1] to linear light (IEC 61966-2-1)."""
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(light: Tensor) -> Tensor:
+    """Linear light to sRGB values in [0, 1] (IEC 61966-2-1); light outside [0, 1] is clipped first."""
+    light = light.clamp(0, 1)
+    bright = light.clamp(min=0.0031308)  # below, the slope of a power would be infinite at 0
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * bright ** (1 / 2.4) - 0.055)

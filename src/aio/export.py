@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
     exported = export(net, wish)
     worst = max((agreement.difference for agreement in exported.agreements), default=0.0)
     sys.stdout.write(f"{path}: {path.stat().st_size:,} bytes, {worst:.1e} from PyTorch at most; see {wish.card}\n")
+    if exported.agreements and net.left_out_of_graphs:
+        sys.stdout.write(f"not in the graph: {net.left_out_of_graphs}\n")
 
 
 def _target(options: argparse.Namespace) -> Path:

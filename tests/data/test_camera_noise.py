@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from aio.colour import to_linear
 from aio.data.degradations import camera_noise
-from aio.data.degradations._common import to_linear
 from aio.data.degradations.camera_noise import sensor
 from aio.data.seeding import seeded
 

@@ -6,8 +6,8 @@ import pytest
 import skimage.data
 import torch
 
+from aio.colour import to_linear
 from aio.data.degradations import Synthesis, defocus
-from aio.data.degradations._common import to_linear
 from aio.data.degradations.blur import convolve
 from aio.data.degradations.defocus import aperture
 from aio.data.seeding import seeded

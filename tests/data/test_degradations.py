@@ -9,6 +9,7 @@ import skimage.data
 import torch
 import torch.nn.functional as F
 
+from aio.colour import to_linear, to_srgb
 from aio.data.degradations import (
     DEGRADE,
     Synthesis,
@@ -20,7 +21,7 @@ from aio.data.degradations import (
     rain,
     snow,
 )
-from aio.data.degradations._common import deposit, to_linear, to_srgb
+from aio.data.degradations._common import deposit
 from aio.data.degradations.blur import convolve, motion_kernel
 from aio.data.degradations.haze import pseudo_depth, transmission
 from aio.data.degradations.rain import streak_layer

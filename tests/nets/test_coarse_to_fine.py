@@ -124,7 +124,13 @@ def test_of_a_doubtful_choice_the_likeliest_restores_and_untold_all_train():
 def test_each_image_of_a_batch_has_its_own_experts():
     net = set_up()
     net.choice.logits.weight.mul_(50)
-    images = torch.cat([golden_input((1, 3, 16, 24)), 0.1 * golden_input((1, 3, 16, 24)), torch.rand(1, 3, 16, 24)])
+    images = torch.cat(
+        [golden_input((1, 3, 16, 24)), 0.1 * golden_input((1, 3, 16, 24)), golden_input((1, 3, 16, 24), 1)]
+    )
+    chosen = []
+    net.choice.register_forward_hook(lambda module, inputs, logits: chosen.extend(logits.argmax(dim=1).tolist()))
+    net(images)
+    assert len(set(chosen)) > 1
     torch.testing.assert_close(net(images), torch.cat([net(image[None]) for image in images]))
 
 

@@ -108,13 +108,14 @@ def _contract(net: RestorationNet, exported: Exported) -> str:
     if exported.format == "safetensors":
         return f"## Contract\n\n`forward(image, task)` takes sides that are multiples of {net.multiple_of}; all else of\
  the package takes any.\n"
+    missing = f"\n- not in the graph: {net.left_out_of_graphs}" if net.left_out_of_graphs else ""
     return f"""\
 ## Contract
 
 - in: `{INPUT}` float32 `(batch, {net.in_channels}, height, width)`, {_channels(net.in_channels)}, in [0, 1]
 - out: `{OUTPUT}` float32 `(batch, {net.out_channels}, {scale}height, {scale}width)`, not clamped: clip it to [0, 1]
 - any batch, height and width: what the net needs, multiples of {net.multiple_of}, is padded and cut off inside
-- {told}
+- {told}{missing}
 """
 
 

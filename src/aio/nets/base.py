@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Literal
 import torch
 from torch import Tensor, nn
 
+from aio.borders import mirrored
 from aio.nets.pretrained import Pretrained
 
 # What a net that stands for another one takes over from it.
@@ -36,6 +37,7 @@ class RestorationNet(Pretrained):
     out_channels: int = 3
     pad_mode: ClassVar[Literal["reflect", "zeros"]] = "reflect"
     global_statistics: bool = False  # every pixel sees the whole image: the means, maxima or products of its features
+    left_out_of_graphs: ClassVar[str] = ""  # what an exported graph does not compute, and what it does instead
     cost_period: ClassVar[int] = 32  # where both sides are multiples of it, the cost is linear in the pixels
 
     def __new__(cls, *args: Any, **kwargs: Any) -> RestorationNet:
@@ -78,15 +80,9 @@ def pad_to_multiple(image: Tensor, multiple: int, mode: Literal["reflect", "zero
         return image
     if mode == "zeros":
         return nn.functional.pad(image, (0, right, 0, below))
-    rows = _reflected_index(height, height + below, image.device)
-    columns = _reflected_index(width, width + right, image.device)
+    rows = mirrored(height, 0, height + below, image.device)
+    columns = mirrored(width, 0, width + right, image.device)
     return image.index_select(-2, rows).index_select(-1, columns)
-
-
-def _reflected_index(size: int, padded: int, device: torch.device) -> Tensor:
-    period = max(2 * (size - 1), 1)
-    index = torch.arange(padded, device=device) % period
-    return torch.minimum(index, period - index) if size > 1 else torch.zeros_like(index)
 
 
 def count_parameters(net: nn.Module) -> int:

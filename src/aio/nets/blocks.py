@@ -1,4 +1,4 @@
-"""What two or more nets use unchanged: the Restormer transformer block and its resampling.
+"""What two or more nets use unchanged: the Restormer transformer block, its resampling, a plain residual block.
 
 Source: Zamir et al., Restormer, CVPR 2022, sections 3.1 (MDTA) and 3.2 (GDFN).
 Maps are channels-last in memory: a layer norm and an attention product then read them without a copy.
@@ -222,3 +222,17 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3x3 convolutions with a ReLU between them (EDSR: Lim et al., CVPRW 2017, section 3.1)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
+        nn.init.kaiming_normal_(self.conv1.weight)
+        nn.init.kaiming_normal_(self.conv2.weight, a=3.0)  # a third of the size: sums of blocks stay small
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))

@@ -3,8 +3,8 @@
 The coarse half is the flagship's gated attention over cells of 8 x 8 pixels. It says whether the light is to change,
 gives every cell a gain and an offset (what undoes haze, as the scattering equation has it, and darkness), and chooses
 the experts of the fine half. Each of these is FFDNet's (Zhang et al., TIP 2018, section III): plain convolutions on
-squares of 2 x 2 pixels, in the blocks of EDSR (Lim et al., CVPRW 2017, section 3.1). An expert learns its own
-degradation alone, so that the large errors of one do not drown the small ones of another.
+squares of 2 x 2 pixels, in the blocks of EDSR. An expert learns its own degradation alone, so that the large errors of
+one do not drown the small ones of another; that of motion blur undoes the kernel first (`aio.nets.shake`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aio.colour import luma, to_linear, to_srgb
 from aio.errors import InputError
 from aio.nets.base import RestorationNet
-from aio.nets.blocks import LayerNorm
+from aio.nets.blocks import LayerNorm, ResidualBlock
 from aio.nets.lora import pointwise
 from aio.nets.lora_restormer import GatedBlock, GatedBlocks
+from aio.nets.shake import find_kernel, unshaken
 from aio.vocabulary import DEGRADATIONS, TASK_ID, Degradation, expand
 
 _CELL: Final = 8  # pixels along a side of what the coarse half sees as one
@@ -28,30 +30,18 @@ _FOLD: Final = 2  # ... and the fine half
 _LARGEST: Final = 3.0  # natural logarithm of the largest gain: 20 times
 _DARKEST: Final = 0.02  # of 1: what is darker looks much the same
 _DETAIL: Final = 12.0  # brings what lies between neighbours to the size of the image itself
+_PRICES: Final = (0.1, 1.0)  # of departing from a blurred image: boldly and gently
 _NOBODY: Final = -1
-
-
-class ResidualBlock(nn.Module):
-    """x + two 3x3 convolutions with a ReLU between them."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
-        nn.init.kaiming_normal_(self.conv1.weight)
-        nn.init.kaiming_normal_(self.conv2.weight, a=3.0)  # a third of the size: sums of blocks stay small
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+_BLUR: Final[Degradation] = "deblur"
 
 
 class Expert(nn.Module):
     """What to add to an image `(B, 3, H, W)`, whose cells the coarse half has seen as `(B, C, H / 8, W / 8)`."""
 
-    def __init__(self, coarse_dim: int, dim: int, num_blocks: int) -> None:
+    def __init__(self, coarse_dim: int, dim: int, num_blocks: int, images: int = 1) -> None:
         super().__init__()
         self.context = nn.Conv2d(coarse_dim, dim, kernel_size=1)
-        self.fold = nn.Conv2d(3 * _FOLD**2, dim, kernel_size=3, padding=1)
+        self.fold = nn.Conv2d(3 * images * _FOLD**2, dim, kernel_size=3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(dim) for _ in range(num_blocks)))
         self.output = nn.Conv2d(dim, 3 * _FOLD**2, kernel_size=3, padding=1)
         for parameter in (*self.context.parameters(), *self.output.parameters()):
@@ -61,6 +51,26 @@ class Expert(nn.Module):
         folded = F.pixel_unshuffle(lit, _FOLD).contiguous(memory_format=torch.channels_last)
         x = self.fold(folded) + _enlarged(self.context(coarse), _CELL // _FOLD)
         return F.pixel_shuffle(self.output(self.blocks(x)), _FOLD)
+
+
+class BlurExpert(Expert):
+    """The expert of motion blur: its kernel is found and undone, boldly and gently; convolutions choose and mend."""
+
+    def __init__(self, coarse_dim: int, dim: int, num_blocks: int) -> None:
+        super().__init__(coarse_dim, dim, num_blocks, images=1 + len(_PRICES))
+        self.share = nn.Parameter(torch.zeros(1))
+
+    def forward(self, lit: Tensor, coarse: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():
+            return torch.zeros_like(lit)
+        sharp = [image.to(lit.dtype) for image in deblurred(lit)]
+        return self.share * (sharp[-1] - lit) + super().forward(torch.cat([lit, *sharp], dim=1), coarse)
+
+
+def deblurred(image: Tensor) -> list[Tensor]:
+    """`image` `(B, 3, H, W)` without the blur that is found in it, once boldly and once gently; in [0, 1], float32."""
+    light = to_linear(image.float().clamp(0, 1))
+    return [to_srgb(sharp) for sharp in unshaken(light, find_kernel(luma(light)), _PRICES)]
 
 
 class Choice(nn.Module):
@@ -106,7 +116,8 @@ class CoarseToFine(RestorationNet):
         ffn_expansion_factor: hidden width of GDFN over its input width.
         dim: width of an expert.
         num_blocks: its blocks, of two convolutions each.
-        experts: for each, the degradations it is for; on samples of others all experts train, by their shares.
+        experts: for each, the degradations it is for; on samples of others all experts train, by their shares. One for
+            `deblur` alone finds and undoes the kernel of the blur (`aio.nets.shake`).
 
     Raises:
         InputError: there is no expert, two are for one degradation, there is no such degradation, or the heads do not
@@ -116,6 +127,7 @@ class CoarseToFine(RestorationNet):
     multiple_of = _CELL
     global_statistics = True
     own_losses = ("routing",)
+    left_out_of_graphs = "the search for the kernel of a blur; an image that is taken for blurred stays as it is"
     expert_of: Tensor
 
     def __init__(
@@ -149,7 +161,10 @@ class CoarseToFine(RestorationNet):
         nn.init.zeros_(self.light.weight)
         nn.init.zeros_(self.light.bias)  # type: ignore[arg-type]
         self.choice = Choice(coarse_dim, len(experts))
-        self.experts = nn.ModuleList(Expert(coarse_dim, dim, num_blocks) for _ in experts)
+        self.experts = nn.ModuleList(
+            BlurExpert(coarse_dim, dim, num_blocks) if _named(words) == [_BLUR] else Expert(coarse_dim, dim, num_blocks)
+            for words in experts
+        )
         self._routing: Tensor | None = None
 
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:

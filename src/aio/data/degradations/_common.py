@@ -1,4 +1,4 @@
-"""What several degradations need: draws from ranges, sRGB and linear light, sub-pixel deposits."""
+"""What several degradations need: draws from ranges, sub-pixel deposits."""
 
 from __future__ import annotations
 
@@ -23,17 +23,6 @@ def draw_log(generator: torch.Generator, *ranges: Range) -> list[float]:
     """One number from each (low, high), both positive, uniform in its logarithm."""
     logs = draw(generator, *((math.log(low), math.log(high)) for low, high in ranges))
     return [math.exp(value) for value in logs]
-
-
-def to_linear(image: Tensor) -> Tensor:
-    """sRGB values in [0, 1] to linear light (IEC 61966-2-1)."""
-    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(light: Tensor) -> Tensor:
-    """Linear light to sRGB values in [0, 1] (IEC 61966-2-1); light outside [0, 1] is clipped first."""
-    light = light.clamp(0, 1)
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def to_8_bit(image: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aio.data.degradations._common import Range, deposit, draw, to_8_bit, to_linear, to_srgb
+from aio.borders import mirrored
+from aio.colour import to_linear, to_srgb
+from aio.data.degradations._common import Range, deposit, draw, to_8_bit
 
 _STEPS = 128
 _POINTS = 1024  # the path between them is straight and leaves no gaps
@@ -88,15 +90,8 @@ def convolve(image: Tensor, kernel: Tensor) -> Tensor:
     """`(C, H, W)` convolved with an odd kernel beyond mirrored borders, by FFT: its time hardly depends on K."""
     half = kernel.shape[-1] // 2
     height, width = image.shape[-2:]
-    rows, columns = (_mirrored(side, half, image.device) for side in (height, width))
+    rows, columns = (mirrored(side, -half, side + half, image.device) for side in (height, width))
     padded = image.index_select(-2, rows).index_select(-1, columns)
     size = [side + -side % 8 for side in padded.shape[-2:]]
     spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernel, s=size)
     return torch.fft.irfft2(spectrum, s=size)[..., 2 * half : 2 * half + height, 2 * half : 2 * half + width]
-
-
-def _mirrored(side: int, margin: int, device: torch.device) -> Tensor:
-    """Indices of `side` pixels with a reflected margin, which may be wider than the image itself."""
-    period = max(2 * (side - 1), 1)
-    index = torch.arange(-margin, side + margin, device=device) % period
-    return torch.minimum(index, period - index)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aio.data.degradations._common import Range, draw, draw_log, to_8_bit, to_linear, to_srgb
+from aio.colour import to_linear, to_srgb
+from aio.data.degradations._common import Range, draw, draw_log, to_8_bit
 
 _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.20, 0.26  # of log read variance over log shot noise
 _TAPS = 3  # on either side of the camera's own denoising

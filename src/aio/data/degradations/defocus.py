@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aio.data.degradations._common import Range, draw, to_8_bit, to_linear, to_srgb
+from aio.colour import to_linear, to_srgb
+from aio.data.degradations._common import Range, draw, to_8_bit
 from aio.data.degradations.blur import convolve
 from aio.data.degradations.haze import pseudo_depth
 

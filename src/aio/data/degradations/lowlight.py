@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aio.data.degradations._common import Range, draw, draw_log, to_8_bit, to_linear, to_srgb
+from aio.colour import to_linear, to_srgb
+from aio.data.degradations._common import Range, draw, draw_log, to_8_bit
 
 
 def low_light(
