@@ -153,19 +153,19 @@ def test_the_card_says_what_it_is_and_its_code_runs(form, program, tmp_path, mon
     assert np.abs(restored - expected).max() <= 1  # a half may round either way
 
 
-def test_what_no_graph_holds_is_said(tmp_path, capsys):
+def test_what_no_graph_holds_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("aio.exporting.card.count_macs", lambda net: 0)  # takes seconds
     net = build("coarse_to_fine")
+    blur = net.experts[3]
     with torch.no_grad():
-        net.choice.logits.bias[0] = 100.0
+        net.choice.logits.bias[3] = 100.0
+        for weights in (blur.output.weight, blur.output.bias, blur.share):
+            weights.zero_()
     path = exported(tmp_path, net, "torch_export")
     assert_same(net, path, "torch_export")
+    assert "fft" not in str(torch.export.load(path).graph)
     for said in (path.with_name(f"{path.name}.md").read_text(), capsys.readouterr().out):
         assert "not in the graph: the search for the kernel of a blur" in said
-    with torch.no_grad():
-        net.choice.logits.bias[3] = 200.0
-        net.presence.bias.fill_(-200.0)
-    image = golden_input((1, 3, 40, 33))
-    torch.testing.assert_close(capture(net).module()(image), image)
 
 
 def test_what_differs_is_not_kept(tmp_path, monkeypatch):

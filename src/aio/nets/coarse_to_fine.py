@@ -169,7 +169,7 @@ class CoarseToFine(RestorationNet):
 
     def forward(self, image: Tensor, task: Tensor | None = None) -> Tensor:
         image = image.contiguous(memory_format=torch.channels_last)
-        told = torch.zeros(len(image), dtype=torch.long, device=image.device)
+        told = torch.zeros(image.shape[0], dtype=torch.long, device=image.device)
         exposure = torch.log(image.clamp(min=0) + _DARKEST)  # a gain is a difference of these
         centred = torch.cat([image - 0.5, exposure + 1], dim=1)
         coarse = self.norm(self.coarse(self.cells(centred), told))
