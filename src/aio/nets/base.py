@@ -15,7 +15,16 @@ from aio.borders import mirrored
 from aio.nets.pretrained import Pretrained
 
 # What a net that stands for another one takes over from it.
-CONTRACT: Final = ("multiple_of", "scale", "in_channels", "out_channels", "pad_mode", "global_statistics", "config")
+CONTRACT: Final = (
+    "multiple_of",
+    "scale",
+    "in_channels",
+    "out_channels",
+    "pad_mode",
+    "global_statistics",
+    "left_out_of_graphs",
+    "config",
+)
 
 
 class RestorationNet(Pretrained):

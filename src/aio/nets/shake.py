@@ -55,7 +55,10 @@ def find_kernel(light: Tensor) -> Tensor:
     for side in _sides():
         share = side / (2 * REACH + 1)
         height, width = (max(side, round(length * share)) for length in seen.shape[-2:])
-        blurred, inside = _framed(_resized(seen, height, width), side // 2 + 2)
+        margin = side // 2 + 2
+        blurred = _framed(_resized(seen, height, width), margin)
+        inside = torch.zeros(blurred.shape[-2:], device=light.device)
+        inside[margin + 1 : margin + height - 1, margin + 1 : margin + width - 1] = 1  # slopes of the image itself
         kernel = _normal(_resized(kernel, side, side) if kernel.shape[-2] > 1 else _padded_to(kernel, side))
         for _ in range(_TURNS):
             kernel = _between(_few_slopes(blurred, kernel, price), blurred, inside, side)
@@ -67,16 +70,14 @@ def find_kernel(light: Tensor) -> Tensor:
 def unshaken(light: Tensor, kernel: Tensor, prices: tuple[float, ...]) -> list[Tensor]:
     """What `kernel` `(B, 1, 33, 33)` blurred into `light` `(B, C, H, W)`: for each price an image of the same shape.
 
-    The y of least |k * y - light|^2 + price |slopes of (y - light)|^2: what the kernel lets pass is brought back, what
-    it does not stays as it came in.
+    The y of least |k * y - light|^2 + price (|slopes of (y - light)|^2 / 4 pi^2 + |y - light|^2 / 1000), the kernel k
+    moved until its centre of mass is in the middle: what it lets pass is brought back, what not stays as it came in.
     """
     height, width = light.shape[-2:]
     margin = 2 * REACH
-    size = [_quick(side + 2 * margin) for side in (height, width)]
-    rows, columns = (
-        mirrored(side, -margin, grown - margin, light.device) for side, grown in zip((height, width), size, strict=True)
-    )
-    spectrum = torch.fft.rfft2(light.float().index_select(2, rows).index_select(3, columns))
+    framed = _framed(light.float(), margin)
+    size = list(framed.shape[-2:])
+    spectrum = torch.fft.rfft2(framed)
     transfer = _transfer(kernel.float(), size) * _shift_of_centre(kernel.float(), size)
     slopes = _slopes_power(size, light.device) / (4 * math.pi**2) + _MEAN
     sharp = [
@@ -116,8 +117,8 @@ def _between(sharp: Tensor, blurred: Tensor, inside: Tensor, side: int) -> Tenso
     """The kernel of `side` pixels from the strongest slopes of `sharp` to those of `blurred`: ridge regression."""
     right, down = _slopes(sharp)
     strength = (right.square() + down.square()) * inside
-    counted = int((1 - _STRONG) * strength[0].numel())
-    strong = strength >= strength.flatten(1).kthvalue(max(1, counted), dim=1).values[:, None, None, None]
+    ranked = strength.flatten(1).sort(dim=1).values
+    strong = strength >= ranked[:, int((1 - _STRONG) * ranked.shape[1]) - 1][:, None, None, None]
     from_x, from_y = (torch.fft.rfft2(slope * strong * inside) for slope in (right, down))
     to_x, to_y = (torch.fft.rfft2(slope * inside) for slope in _slopes(blurred))
     power = _power(from_x) + _power(from_y)
@@ -140,26 +141,26 @@ def _normal(kernel: Tensor) -> Tensor:
 
 def _centred(kernel: Tensor) -> Tensor:
     """With its centre of mass in the middle, to a pixel."""
+    moves = torch.stack(_centre(kernel), dim=1).round().int().tolist()
+    return torch.stack(
+        [one.roll((-down, -right), dims=(1, 2)) for one, (down, right) in zip(kernel, moves, strict=True)]
+    )
+
+
+def _centre(kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """How far down and to the right of the middle the centre of mass is, each `(B,)`."""
     half = kernel.shape[-1] // 2
     place = torch.arange(-half, half + 1, device=kernel.device).to(kernel.dtype)
-    down = (kernel.sum(dim=3) * place).sum(dim=2).round().int()
-    right = (kernel.sum(dim=2) * place).sum(dim=2).round().int()
-    moved = [
-        one.roll((-int(y), -int(x)), dims=(1, 2)) for one, y, x in zip(kernel, down[:, 0], right[:, 0], strict=True)
-    ]
-    return torch.stack(moved)
+    return (kernel.sum(dim=(1, 3)) * place).sum(dim=1), (kernel.sum(dim=(1, 2)) * place).sum(dim=1)
 
 
-def _framed(image: Tensor, margin: int) -> tuple[Tensor, Tensor]:
-    """`image` with mirrored margins, and 1 where slopes are the image's own."""
-    height, width = image.shape[-2:]
-    size = [_quick(side + 2 * margin) for side in (height, width)]
+def _framed(image: Tensor, margin: int) -> Tensor:
+    """`image` with mirrored margins, of a size whose transform is quick."""
     rows, columns = (
-        mirrored(side, -margin, grown - margin, image.device) for side, grown in zip((height, width), size, strict=True)
+        mirrored(side, -margin, (side + 2 * margin + _SMOOTH - 1) // _SMOOTH * _SMOOTH - margin, image.device)
+        for side in image.shape[-2:]
     )
-    inside = torch.zeros(size, device=image.device)
-    inside[margin + 1 : margin + height - 1, margin + 1 : margin + width - 1] = 1
-    return image.index_select(2, rows).index_select(3, columns), inside
+    return image.index_select(2, rows).index_select(3, columns)
 
 
 def _padded_to(kernel: Tensor, side: int) -> Tensor:
@@ -193,10 +194,7 @@ def _transfer(kernel: Tensor, size: list[int]) -> Tensor:
 
 def _shift_of_centre(kernel: Tensor, size: list[int]) -> Tensor:
     """What moves the kernel's centre of mass into the middle, by fractions of a pixel too."""
-    half = kernel.shape[-1] // 2
-    place = torch.arange(-half, half + 1, device=kernel.device).to(kernel.dtype)
-    down = (kernel.sum(dim=3) * place).sum(dim=2)[..., None, None]
-    right = (kernel.sum(dim=2) * place).sum(dim=2)[..., None, None]
+    down, right = (distance[:, None, None, None] for distance in _centre(kernel))
     turn = down * torch.fft.fftfreq(size[0], device=kernel.device)[:, None]
     turn = turn + right * torch.fft.rfftfreq(size[1], device=kernel.device)
     return torch.polar(torch.ones_like(turn), 2 * math.pi * turn)
@@ -204,7 +202,3 @@ def _shift_of_centre(kernel: Tensor, size: list[int]) -> Tensor:
 
 def _power(spectrum: Tensor) -> Tensor:
     return spectrum.real.square() + spectrum.imag.square()
-
-
-def _quick(side: int) -> int:
-    return (side + _SMOOTH - 1) // _SMOOTH * _SMOOTH
