@@ -11,9 +11,10 @@ from PIL import Image
 
 import aio
 from adapting import ids, image_for, taught
-from aio import evaluate, restore
+from aio import evaluate
 from aio.adapters import save_adapters
 from aio.errors import InputError
+from aio.restore import main as restore
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def photo(tmp_path):
 
 
 def restored(photo, files, out, *words):
-    restore.main([str(photo), "-o", str(out), "--checkpoint", files["checkpoint"], *words])
+    restore([str(photo), "-o", str(out), "--checkpoint", files["checkpoint"], *words])
     return np.asarray(Image.open(out / photo.name)).astype(float)
 
 
@@ -82,11 +83,11 @@ def test_evaluate_tells_each_image_its_own(plant, files, tmp_path):
 def test_an_adapter_needs_to_be_told_the_degradation(photo, files, tmp_path):
     argv = ["--checkpoint", files["checkpoint"], "--adapter", files["derain"]]
     with pytest.raises(InputError, match="--adapter: is chosen by the degradation; say by --de_type"):
-        restore.main([str(photo), "-o", str(tmp_path / "out"), *argv])
+        restore([str(photo), "-o", str(tmp_path / "out"), *argv])
     with pytest.raises(InputError, match="--adapter: chosen by the degradation: name one by --de_type, or tell all by"):
         evaluate.main([*argv, "--benchmark", "demo"])
     with pytest.raises(InputError, match="no adapter for dehaze: there are adapters for derain"):
-        restore.main([str(photo), "-o", str(tmp_path / "out"), *argv, "--de_type", "dehaze"])
+        restore([str(photo), "-o", str(tmp_path / "out"), *argv, "--de_type", "dehaze"])
     with pytest.raises(InputError, match="no adapter for denoise_15, denoise_25, denoise_50: there are"):
         evaluate.main([*argv, "--benchmark", "demo", "--de_type", "denoise"])
     with pytest.raises(InputError, match="unknown degradation 'fog'"):
