@@ -54,16 +54,18 @@ class Expert(nn.Module):
 
 
 class BlurExpert(Expert):
-    """The expert of motion blur: its kernel is found and undone, boldly and gently; convolutions choose and mend."""
+    """The expert of motion blur: its kernel is found and undone, boldly and gently; convolutions choose and mend.
+
+    A graph is too small for the search: there, as of too few pixels, no kernel is found.
+    """
 
     def __init__(self, coarse_dim: int, dim: int, num_blocks: int) -> None:
         super().__init__(coarse_dim, dim, num_blocks, images=1 + len(_PRICES))
         self.share = nn.Parameter(torch.zeros(1))
 
     def forward(self, lit: Tensor, coarse: Tensor) -> Tensor:
-        if torch.compiler.is_exporting():
-            return torch.zeros_like(lit)
-        sharp = [image.to(lit.dtype) for image in deblurred(lit)]
+        found = [lit.clamp(0, 1)] * len(_PRICES) if torch.compiler.is_exporting() else deblurred(lit)
+        sharp = [image.to(lit.dtype) for image in found]
         return self.share * (sharp[-1] - lit) + super().forward(torch.cat([lit, *sharp], dim=1), coarse)
 
 
@@ -127,7 +129,7 @@ class CoarseToFine(RestorationNet):
     multiple_of = _CELL
     global_statistics = True
     own_losses = ("routing",)
-    left_out_of_graphs = "the search for the kernel of a blur; an image that is taken for blurred stays as it is"
+    left_out_of_graphs = "the search for the kernel of a blur: as of an image of few pixels, none is found"
     expert_of: Tensor
 
     def __init__(
